@@ -1,0 +1,115 @@
+"""The hub's endpoint for jobs that report where their server listens: POST /hub/api/batchspawner.
+
+It takes the place of batchspawner's handler, which finds the spawner by a token that it forgets when the hub restarts,
+and sets whatever attribute of the spawner the body names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+from jupyterhub import orm, scopes
+from jupyterhub.apihandlers import APIHandler, default_handlers
+from jupyterhub.utils import maybe_future
+
+from .report import LIMIT, ReportError
+
+PATTERN = r"/api/batchspawner"
+
+
+class ReportHandler(APIHandler):  # type: ignore[misc]
+    """Takes a report from the job that owns the server's token.
+
+    The spawner gives owns_token(orm_token) -> bool, tag and take_report(report) -> (status, text), which may be
+    a coroutine and may raise ReportError.
+    """
+
+    async def post(self) -> None:
+        """Answers {"message"}: 200 taken or known already, 4xx refused (409: another place is known), 503 try again."""
+        status, text = await self._take()
+        if status != 200:
+            self.log.warning("report of a job: %s %s", status, text)
+        self.set_status(status)
+        self.finish(json.dumps({"status": status, "message": text}))
+
+    async def _take(self) -> tuple[int, str]:
+        # Not current_user: that may be missing because the user's login needs a refresh, which no job can do.
+        token = self.get_token()
+        if token is None or token.user is None:
+            return 403, "the server's own token is needed; it may have been ended"
+        if len(self.request.body) > LIMIT:
+            return 413, f"a report has at most {LIMIT} bytes"
+        try:
+            body = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            return 400, "the report is no JSON"
+        spawner = self._spawner(token, body)
+        if spawner is None:
+            return 404, "no server that is starting or running belongs to this token"
+        try:
+            status, text = await maybe_future(spawner.take_report(body))
+        except ReportError as error:
+            return error.status, error.text
+        except Exception:
+            self.log.exception("report of a job of %s", spawner._log_name)
+            return 500, "the hub failed to take the report; its log says why"
+        return status, text
+
+    def _spawner(self, token: orm.APIToken, body: Any) -> Any:
+        return find_spawner(self.users[token.user], token, body, scopes.get_scopes_for(token))
+
+
+def find_spawner(user: Any, token: Any, body: Any, held: Any) -> Any:
+    """The spawner of this user to which the token belongs, or None.
+
+    token: the database row of the token; held: the scopes that it has. A spawner that knows the token's id has it.
+    Else (a state that an older version wrote) the tag in the body has to be that spawner's own, and the token one that
+    was made for that very server.
+    """
+    spawners = [user.spawners[name] for name, row in user.orm_user.orm_spawners.items() if _alive(user, name, row)]
+    for spawner in spawners:
+        owns = getattr(spawner, "owns_token", None)
+        if owns is not None and owns(token):
+            return spawner
+    tag = body.get("tag") if isinstance(body, dict) else None
+    for spawner in spawners:
+        if tag and getattr(spawner, "tag", None) == tag and _made_for(user, spawner, token, held):
+            return spawner
+    return None
+
+
+def _alive(user: Any, name: str, row: Any) -> bool:
+    """Whether the server is starting or running; a look that makes no new spawner for servers long gone."""
+    return row.server is not None or (name in user.spawners and bool(user.spawners[name].active))
+
+
+def _made_for(user: Any, spawner: Any, token: Any, held: Any) -> bool:
+    # The hub gives a server's API token this scope and this note; browser tokens belong to the server's OAuth client.
+    wanted = f"access:servers!server={user.name}/{spawner.name}"
+    return token.client_id == "jupyterhub" and wanted in held and str(token.note or "").startswith("Server at ")
+
+
+async def addresses(body: Any) -> tuple[str, ...]:
+    """What the host of a report resolves to, for report.judge; empty where it resolves to nothing or is no text."""
+    host = body.get("host") if isinstance(body, dict) else None
+    if not isinstance(host, str) or not host or len(host) > 253:
+        return ()
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def install() -> None:
+    """Puts the handler in place of batchspawner's. Safe to call again."""
+    import batchspawner.api  # noqa: F401  # registers its own, which must not come back later
+
+    default_handlers[:] = [entry for entry in default_handlers if entry[0] != PATTERN]
+    default_handlers.append((PATTERN, ReportHandler))
+
+
+install()

@@ -1,0 +1,72 @@
+"""What jupyterhub_config.py asks: which site, which address, and who may log in to try it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
+
+from . import sitechoice
+
+TEMPLATES = str(Path(__file__).parent / "templates")
+
+
+def choose_site() -> sitechoice.Chosen:
+    """The site of HPCSPAWNER_SITE, a detected scheduler's, or the demo; ends the hub with the reason otherwise."""
+    listen = urlsplit(os.environ.get("HPCSPAWNER_BIND_URL", "")).hostname or ""
+    try:
+        chosen = sitechoice.choose(os.environ, shutil.which, os.getuid(), listen)
+    except sitechoice.NoSite as error:
+        raise SystemExit(f"hpcspawner: {error}") from None
+    for reason in chosen.reasons:
+        print(f"hpcspawner: {reason}", flush=True)
+    return chosen
+
+
+def proxy_command() -> list[str]:
+    """The command of the proxy, as a path, so that no other program of the same name is found first."""
+    return [os.environ.get("HPCSPAWNER_PROXY") or shutil.which("configurable-http-proxy") or "configurable-http-proxy"]
+
+
+class TrialAuthenticator(SharedPasswordAuthenticator):  # type: ignore[misc]
+    """One printed password for the accounts of this machine; the hub's own account only, where it is not root."""
+
+    any_allow_config = True
+
+    def check_allowed(self, username: str, auth_model: Any = None) -> bool:
+        """Whether the hub can run jobs for that account at all."""
+        return runs_jobs_for(username)
+
+
+def runs_jobs_for(username: str) -> bool:
+    """Whether this hub can act for an account of this machine: any ordinary one as root, else only its own."""
+    try:
+        uid = pwd.getpwnam(username).pw_uid
+    except KeyError:
+        return False
+    return uid >= 1000 if os.getuid() == 0 else uid == os.getuid()
+
+
+def login(c: Any, site: sitechoice.Chosen) -> None:
+    """Who may log in: with a printed password to try it, by PAM otherwise; the own account only, where that is all."""
+    if site.password:
+        c.JupyterHub.authenticator_class = TrialAuthenticator
+        c.SharedPasswordAuthenticator.user_password = site.password
+        who = "an account of this machine" if os.getuid() == 0 else own_name()
+        print(f"\n  Log in as {who} with the password {site.password}\n", flush=True)
+        return
+    c.JupyterHub.authenticator_class = "pam"
+    if site.own_account_only:
+        c.Authenticator.allowed_users = {own_name()}
+    else:
+        c.Authenticator.allow_all = True
+
+
+def own_name() -> str:
+    """The account that the hub runs as."""
+    return pwd.getpwuid(os.getuid()).pw_name

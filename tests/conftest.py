@@ -1,0 +1,61 @@
+"""What all tests share: markers, and the count of tests that ran on real parts."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+
+REAL = os.environ.get("HPCSPAWNER_TEST_REAL") == "1"
+"""Set by deploy/test where every real part is there: a test that needs one then runs, and never skips."""
+
+MARKERS = {
+    "slurm": "runs on a real Slurm",
+    "other_user": "acts as another user of this machine",
+    "browser": "drives a real browser",
+}
+AT_LEAST = {"slurm": 50, "other_user": 60, "browser": 6}
+"""Fewer than these in a whole run on real parts is a failure, however green the rest."""
+
+_ran: Counter[str] = Counter()
+_again: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        needs = [name for name in MARKERS if item.get_closest_marker(name)]
+        if needs and not REAL:
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(needs)}: run deploy/test as root on Debian"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.outcome == "passed":
+        _ran.update(name for name in MARKERS if name in report.keywords)
+    if report.outcome == "rerun":
+        _again.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if REAL:
+        counts = ", ".join(f"{_ran[name]} {text}" for name, text in MARKERS.items())
+        terminalreporter.write_line(f"On real parts: {counts}")
+    for nodeid in _again:
+        terminalreporter.write_line(f"Needed a second try: {nodeid}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    whole = not session.config.option.keyword and not session.config.option.markexpr
+    whole = whole and all(arg.rstrip("/").endswith("tests") or arg == str(session.config.rootpath) for arg in session.config.args)
+    if not (REAL and whole and exitstatus == 0):
+        return
+    for name, least in AT_LEAST.items():
+        if _ran[name] < least:
+            print(f"\nonly {_ran[name]} tests ran '{MARKERS[name]}', at least {least} must")
+            session.exitstatus = 1
