@@ -108,7 +108,8 @@ def _read(given: Mapping[str, Any]) -> dict[str, Value]:
         except ValueError as error:
             raise OptionError(field.name, value, str(error)) from None
         if name in found and found[name] != parsed:
-            raise OptionError(name, value, f"is given twice, as {_other(key, given, name)} too")
+            alias = next(other for other in given if other != name and ALIASES.get(other) == name)
+            raise OptionError(alias, given[alias], f"means the same as {name}, which is given too")
         found[name] = parsed
     return found
 
@@ -120,10 +121,6 @@ def _one(field: Field, value: Any) -> Any:
             raise OptionError(field.name, value, f"is given {len(value)} times")
         value = value[0] if value else None
     return None if isinstance(value, str) and not value.strip(" ") else value
-
-
-def _other(key: str, given: Mapping[str, Any], name: str) -> str:
-    return next(other for other in given if other != key and ALIASES.get(other, other) == name)
 
 
 def _scope(site: Site, asked: Mapping[str, Value], person: Person) -> offers.Scope:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 from . import units
 from .job import JobState
@@ -35,6 +36,34 @@ def line(entry: Entry | None, *, now: float) -> Line:
     if entry.trouble:
         parts.append(f"The scheduler does not answer at the moment ({entry.trouble}); nothing is lost.")
     return Line(percent, " ".join(part if part.endswith((".", ";", "!")) else part + "." for part in parts))
+
+
+STATES = {
+    JobState.PENDING: "waiting in the queue",
+    JobState.HELD: "held: it will not start without an admin",
+    JobState.STARTING: "its nodes are being prepared",
+    JobState.RUNNING: "running",
+    JobState.SUSPENDED: "suspended by the scheduler",
+    JobState.ENDING: "ending",
+    JobState.ENDED: "ended",
+    JobState.UNKNOWN: "in the queue",
+}
+
+
+def job(entry: Entry | None, *, now: float) -> dict[str, Any]:
+    """The same in parts, for the page's table: id, state, reason and node (texts, '' where there is none) and
+    estimated_start (seconds since the epoch, None where it is not known or no longer true)."""
+    if entry is None:
+        return {}
+    status = entry.status
+    start = status.estimated_start if status and entry.state.waits else None
+    return {
+        "id": entry.id,
+        "state": STATES[entry.state] if entry.id else "being submitted",
+        "reason": status.reason if status else "",
+        "node": status.nodes[0] if status and status.nodes else "",
+        "estimated_start": round(start) if start is not None and start > now else None,
+    }
 
 
 def _state(entry: Entry, now: float) -> tuple[int, str]:

@@ -144,14 +144,17 @@ class HPCSpawner(ChoosingSpawner):
         self._check_pending, self._spawn_pending, self._spawn_future = False, True, resume
         await asyncio.wait([resume])
         self._spawn_pending = False
-        if not resume.cancelled() and resume.exception() is None:
+        failed = None if resume.cancelled() else resume.exception()
+        if failed is None:
+            # Kept for a failure only: the hub asks a future that is left here for its exception.
             self._spawn_future = None
+        if not resume.cancelled() and failed is None:
             self.fleet.later(self._route_when_ready())
             return self._url
         if resume.cancelled():
             await gone.stopped(self)
         else:
-            self.log.error("%s did not come back: %s", self._log_name, resume.exception())
+            self.log.error("%s did not come back: %s", self._log_name, failed)
         self._gone = gone.GoneServer(stored)
         return stored
 
@@ -233,19 +236,23 @@ class HPCSpawner(ChoosingSpawner):
         """Events for one open page, from memory."""
         if self._summary:
             yield {"progress": 1, "message": self._summary}
-        said = ""
+        said: Any = None
         while not self._reported.is_set():
-            entry = self.entry()
-            line = progress.line(entry, now=time.time())
-            if line.text != said:
-                said = line.text
-                yield {"progress": line.percent, "message": line.text}
+            entry, now = self.entry(), time.time()
+            line, job = progress.line(entry, now=now), progress.job(entry, now=now)
+            if (line, job) != said:
+                said = line, job
+                yield {"progress": line.percent, "message": line.text, "job": job}
             queue = self.queue
             if queue is not None and entry is not None and not entry.ended:
                 await _first(self._reported.wait(), queue.changed(self.tag, since=entry), timeout=5)
             else:
                 await asyncio.sleep(0.5)
-        yield {"progress": 90, "message": f"Job {self.job_id}: the server has reported; connecting"}
+        yield {
+            "progress": 90,
+            "message": f"Job {self.job_id}: the server has reported; connecting",
+            "job": progress.job(self.entry(), now=time.time()),
+        }
 
 
 class _Patience:

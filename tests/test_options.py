@@ -152,7 +152,7 @@ REFUSED: list[tuple[dict[Any, Any], Person, str]] = [
     ({"--qos": "x"}, ALICE, "--qos: is no option"),
     ({3: "x"}, ALICE, "3: is no option"),
     ({"batch_script": "#!/bin/sh"}, ALICE, "batch_script: is no option"),
-    ({"queue": "main", "partition": "gpu"}, BOB, "partition: is given twice, as queue too"),
+    ({"queue": "main", "partition": "gpu"}, BOB, "queue: means the same as partition, which is given too"),
     ({"cores": ["1", "2"]}, ALICE, "cores: is given 2 times"),
     # Types and grammar
     ({"cores": "two"}, ALICE, "cores: 'two' is no whole number"),

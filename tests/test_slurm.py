@@ -170,6 +170,13 @@ def test_a_missing_command_is_no_job() -> None:
     assert isinstance(slurm.submitted(CLUSTER, Result(None, "", "sbatch: there is no such command on /bin")), Refused)
 
 
+def test_a_submit_host_without_slurm_conf_is_no_job() -> None:
+    said = (
+        "sbatch: error: fetch_config: DNS SRV lookup failed\nsbatch: fatal: Could not establish a configuration source"
+    )
+    assert isinstance(slurm.submitted(CLUSTER, Result(1, "", said)), Refused)
+
+
 # Status
 
 

@@ -27,7 +27,7 @@ class Listener:
         self.hub_url = cluster.hub_url.rstrip("/")
         parts = urlsplit(self.hub_url)
         self.host = hub_ip or parts.hostname or ("127.0.0.1" if local else socket.gethostname())
-        self._bind = "127.0.0.1" if local and not hub_ip and not parts.hostname else None
+        self._loopback = local and self.host == "127.0.0.1"
         self._wish = parts.port or 0 if parts.scheme == "http" and self.host == parts.hostname else 0
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -50,17 +50,24 @@ class Listener:
         return bool(self._wish) and self.port == self._wish
 
     async def __aenter__(self) -> Listener:
-        for port in (self._wish, 0):
-            try:
-                self._server = await asyncio.start_server(self._answer, self._bind, port, family=socket.AF_UNSPEC)
-                break
-            except OSError as error:
-                # A hub runs there already, or only root may listen there.
-                if not port or error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise
-        assert self._server is not None
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        try:
+            made = self._socket(self._wish)
+        except OSError as error:
+            # A hub runs there already, or only root may listen there.
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            made = self._socket(0)
+        self.port = int(made.getsockname()[1])
+        self._server = await asyncio.start_server(self._answer, sock=made)
         return self
+
+    def _socket(self, port: int) -> socket.socket:
+        """One port for IPv4 and IPv6: asyncio would take a different one for each."""
+        if self._loopback:
+            return socket.create_server(("127.0.0.1", port))
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -33,6 +33,8 @@ async def sight(subject: Subject, job: SmallJob) -> None:
             subject.skip(TITLE, "the job ended too soon to tell; check again")
             return
         _blind(subject)
+    elif subject.way == "self":
+        subject.steps.ok(TITLE, f"{own_name()} sees the own job")
     elif subject.as_root:
         subject.skip(TITLE, f"root sees all jobs; {subject.as_hub}")
     else:

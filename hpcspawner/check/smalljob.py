@@ -19,7 +19,7 @@ LOOK = 1.0
 RUN_SECONDS = 240.0
 """How long a job that runs may take until its result is to be seen: Python from a slow disk, and NFS' caches."""
 LATE_SECONDS = 15.0
-"""How long a result may stay unseen after the job's end."""
+"""How long a result may stay unseen after the job's end, where nothing else of the job is to be seen either."""
 END_SECONDS = 30.0
 FIND_SECONDS = 60.0
 
@@ -124,7 +124,7 @@ class SmallJob:
             if started is None and self.started_after is not None:
                 started, limit = now, now + RUN_SECONDS
             if self.ended:
-                late = late or now + LATE_SECONDS
+                late = late or now + (2 * LOOK if self.log else LATE_SECONDS)
             if now > min(limit, late or limit):
                 return
             await asyncio.sleep(LOOK)
@@ -147,6 +147,8 @@ class SmallJob:
 
     async def remove(self) -> str:
         """Cancels the job unless it has ended, and removes its folder; in words what is left, '' nothing."""
+        if not self.folder and not self._sent:
+            return ""
         left = await asyncio.shield(self._cancelled())
         try:
             await self.subject.ask("clean", tags=[self.tag])

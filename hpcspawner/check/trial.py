@@ -76,7 +76,7 @@ async def _heard(subject: Subject, job: SmallJob, choice: Choice, listener: List
     waited = f"after {job.started_after:.0f} s" if job.started_after is not None else "at once"
     subject.steps.ok(TITLE, f"job {job.id} ({choice.summary()}) ran on {where}, {waited}")
     age = max(0.0, job.result_seen - float(job.result.get("written") or job.result_seen))
-    seen = f"; what the node wrote was to be seen after {age:.0f} s" if age >= 1 else ""
+    seen = f"; what the node wrote was to be seen after {age:.0f} s" if age >= 3 else ""
     subject.steps.ok("shared storage", f"node and helper see the same {job.folder}{seen}")
     findings.pythons(subject, choice, job.result)
     crossing.node_to_hub(subject, job.result, listener)

@@ -258,7 +258,13 @@ class JobQueue:
     # Ending ------------------------------------------------------------------------------------------------------
 
     async def cancel(self, tag: str) -> bool:
-        """Ends a job. True: it has ended, or the scheduler has taken the cancel. False: noted, repeated until then."""
+        """Ends a job. True: it has ended, or the scheduler has taken the cancel. False: noted, repeated until then.
+
+        Cancelling the caller takes nothing back.
+        """
+        return await asyncio.shield(self._desk.tasks.start(self._cancel(tag), f"cancel {tag}"))
+
+    async def _cancel(self, tag: str) -> bool:
         entry = self._book.get(tag)
         if entry is None:
             self._desk.log.warning("%s is to be cancelled, but not known", tag)
@@ -276,7 +282,7 @@ class JobQueue:
             return True
         if not entry.id:
             return False
-        return await asyncio.shield(self._removal.want(tag))
+        return await self._removal.want(tag)
 
     async def clean(self, tag: str) -> None:
         """Secrets and folder of an ended job go (of one that lives, after its end). Never raises for trouble."""

@@ -32,6 +32,10 @@ def script(cluster: Cluster, job: Job) -> str:
     lines += ["#SBATCH " + shell.line("directives", line) for line in job.directives]
     lines += ["#SBATCH " + line for line in _options(job)]
     lines.append("unset " + " ".join(UNSET))
+    if job.resources.walltime is not None:
+        # Slurm itself tells the end only from 23.02 on.
+        seconds = _minutes(job.resources.walltime) * 60
+        lines.append("export HPCSPAWNER_JOB_END=$(( $(date +%s) + {:d} ))".format(seconds))
     lines += [shell.line("setup", line) for line in job.setup]
     lines.append("exec " + " ".join(shell.word(word) for word in _command(cluster, job)))
     return "\n".join(lines) + "\n"
@@ -85,11 +89,15 @@ def _resources(job: Job) -> List[str]:
             kind = ask.gpu_request + ":"
         out.append("--gres=gpu:{}{:d}".format(kind, _number("gpus", ask.gpus, 1)))
     if ask.walltime is not None:
-        # Slurm counts minutes; rounding down would end the job before its time.
-        out.append("--time={:d}".format(-(-_number("walltime", ask.walltime, 1) // 60)))
+        out.append("--time={:d}".format(_minutes(ask.walltime)))
     if ask.exclusive:
         out.append("--exclusive")
     return out
+
+
+def _minutes(walltime: int) -> int:
+    """Slurm counts minutes; rounding down would end the job before its time."""
+    return -(-_number("walltime", walltime, 1) // 60)
 
 
 def _tasks(job: Job) -> int:

@@ -14,7 +14,10 @@ TIME_FORMAT = {"SLURM_TIME_FORMAT": "%s"}
 """Times as seconds since the epoch: the zone of the machine that answers doesn't matter."""
 
 # Nothing was sent. Every other trouble on the way may have come after the controller acted.
-NOT_SENT = re.compile(r"Unable to contact slurm controller \(connect failure\)|[Mm]unge encode failed|no such command")
+NOT_SENT = re.compile(
+    r"Unable to contact slurm controller \(connect failure\)|[Mm]unge encode failed|no such command|"
+    r"Could not establish a configuration source"
+)
 OUTAGE = re.compile(
     r"[Ss]ocket timed out|Unable to contact|[Tt]imed? ?out|Zero Bytes|Transport endpoint|[Cc]onnection (refused|reset)|"
     r"Communication|Unexpected message|[Pp]rotocol authentication|[Ii]ncompatible versions|"

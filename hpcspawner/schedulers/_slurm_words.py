@@ -184,7 +184,8 @@ def ending(
 def _never_began(signal: Optional[int]) -> Tuple[Optional[Outcome], str]:
     """Where a prolog fails and the job may not be requeued, Slurm itself cancels it and gives no reason."""
     if signal is None:
-        return None, ""
+        return None, "cancelled"
     if signal:
         return Outcome.CANCELLED, "cancelled"
-    return Outcome.LAUNCH_FAILURE, "cancelled by the scheduler before it began: its node could not be prepared"
+    # A scancel in that very moment looks the same.
+    return Outcome.LAUNCH_FAILURE, "cancelled in the moment it started, most likely as its node could not be prepared"

@@ -50,7 +50,7 @@ DETECT: Tuple[str, ...] = ("sbatch", "squeue", "scancel")
 SWITCHES: Mapping[str, str] = {}
 JOB_ID_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_ID", "SLURM_JOBID")
 RUN_VARIABLE = "SLURM_RESTART_COUNT"
-END_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_END_TIME",)
+END_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_END_TIME", "HPCSPAWNER_JOB_END")
 FIELDS: Tuple[str, ...] = (
     "partition",
     "account",

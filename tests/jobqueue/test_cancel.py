@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import threading
 from typing import Any
 
 from hpcspawner.run_as import HelperError
 
-from .world import Process, World, until
+from .world import FAST, Process, World, answers, on_disk, until
 
 
 def ended(hub: Process, tag: str) -> bool:
@@ -24,17 +26,18 @@ async def test_a_cancelled_job_ends(hub: Process, world: World) -> None:
     assert world.count("cancel") == 1
 
 
-async def test_a_cancel_is_noted_before_it_is_asked_for(hub: Process, world: World) -> None:
+async def test_a_cancel_is_noted_before_it_is_asked_for(start: Any, world: World) -> None:
+    hub = await start(settings=dataclasses.replace(FAST, cancel_window=0.0))
     entry = await hub.submit()
-    noted: list[Any] = []
-
-    async def cancel(user: str, fields: dict[str, Any], proceed: Any) -> dict[str, Any]:
-        noted.append(hub.journal.row("main", entry.tag))
-        return await proceed()  # type: ignore[no-any-return]
-
-    world.hooks["cancel"] = cancel
-    await hub.queue.cancel(entry.tag)
-    assert noted[0]["cancel_wanted"] == 1
+    await hub.queue._book.stored()
+    disk = threading.Event()
+    hub.journal._thread.submit(disk.wait)
+    caller = asyncio.create_task(hub.queue.cancel(entry.tag))
+    await answers(world, 5)
+    assert world.count("cancel") == 0
+    disk.set()
+    assert await caller is True
+    assert on_disk(hub, entry.tag)["cancel_wanted"] == 1
 
 
 async def test_many_cancels_are_one_call_per_user(hub: Process, world: World) -> None:
@@ -60,7 +63,7 @@ async def test_a_cancel_that_had_no_effect_is_repeated(hub: Process, world: Worl
 
     async def cancel(user: str, fields: dict[str, Any], proceed: Any) -> dict[str, Any]:
         if world.count("cancel") < 3:
-            return {"cancelled": {id: True for id in fields["ids"]}, "text": ""}
+            return {"cancelled": dict.fromkeys(fields["ids"], True), "text": ""}
         return await proceed()  # type: ignore[no-any-return]
 
     world.hooks["cancel"] = cancel
@@ -73,7 +76,7 @@ async def test_silence_is_no_success(hub: Process, world: World) -> None:
     entry = await hub.submit()
 
     async def cancel(user: str, fields: dict[str, Any], proceed: Any) -> dict[str, Any]:
-        return {"cancelled": {id: None for id in fields["ids"]}, "text": ""}
+        return {"cancelled": dict.fromkeys(fields["ids"]), "text": ""}
 
     world.hooks["cancel"] = cancel
     assert await hub.queue.cancel(entry.tag) is False
@@ -90,7 +93,7 @@ async def test_a_cancelled_job_that_the_scheduler_forgets_at_once_is_gone_soon(s
     async def cancel(user: str, fields: dict[str, Any], proceed: Any) -> dict[str, Any]:
         for id in fields["ids"]:
             del world.jobs[id]
-        return {"cancelled": {id: True for id in fields["ids"]}, "text": ""}
+        return {"cancelled": dict.fromkeys(fields["ids"], True), "text": ""}
 
     world.hooks["cancel"] = cancel
     await asyncio.gather(*(hub.queue.cancel(entry.tag) for entry in entries))

@@ -173,8 +173,8 @@ async def test_a_clean_that_failed_is_repeated(start: Any, world: World) -> None
 
     world.hooks["clean"] = clean
     world.set(entry.id, state="ended", outcome="completed")
-    await until(lambda: world.cleaned == [entry.tag])
-    assert hub.queue.entry(entry.tag).cleaned
+    await until(lambda: hub.queue.entry(entry.tag).cleaned)
+    assert world.cleaned == [entry.tag]
 
 
 async def test_what_is_over_leaves_memory_and_is_still_known(start: Any, world: World) -> None:

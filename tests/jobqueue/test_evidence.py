@@ -72,9 +72,7 @@ TABLE = [
 @pytest.mark.parametrize(
     ("sight", "times", "view", "outage", "ending", "finding"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
-def test_absence(
-    sight: Sight, times: list[float], view: str, outage: bool, ending: bool, finding: Finding
-) -> None:
+def test_absence(sight: Sight, times: list[float], view: str, outage: bool, ending: bool, finding: Finding) -> None:
     assert absent(sight, times, view=view, outage=outage, ending=ending) is finding
 
 

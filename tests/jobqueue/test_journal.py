@@ -79,7 +79,7 @@ def test_two_directories_are_two_instances(tmp_path: Path) -> None:
 
 def test_a_broken_instance_id_is_named(tmp_path: Path) -> None:
     (tmp_path / "instance").write_text("Not six hex digits\n")
-    with pytest.raises(JournalError, match="instance.*no instance id"):
+    with pytest.raises(JournalError, match=r"instance.*no instance id"):
         Journal(tmp_path)
 
 

@@ -50,9 +50,7 @@ async def crash(hub: Process, world: World, tmp_path: Path, point: str) -> tuple
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_the_next_process_knows_the_job(
-    start: Any, world: World, tmp_path: Path, point: str
-) -> None:
+async def test_the_next_process_knows_the_job(start: Any, world: World, tmp_path: Path, point: str) -> None:
     new, tag = await crash(await start(), world, tmp_path, point)
     await start(new)
     entry = new.queue.entry(tag)
@@ -230,12 +228,23 @@ async def test_an_id_that_another_job_has_by_now_is_not_cancelled(start: Any, wo
     new = hub.killed(tmp_path / "after")
     world.down = ""
     world.put("alices-other-job", "alice", entry.id, state="running")
+    go = asyncio.Event()
+
+    async def query(user: str, fields: dict[str, Any], proceed: Any) -> dict[str, Any]:
+        if not user:
+            await go.wait()
+        return await proceed()  # type: ignore[no-any-return]
+
+    # The cancel comes before the first answer about the job.
+    world.hooks["query"] = query
     await start(new)
+    await until(lambda: entry.tag in new.queue._book.foreign)
+    go.set()
     await until(lambda: new.queue.entry(entry.tag).ended)
     assert world.cancelled == []
 
 
-# A journal or a database that is older than the jobs -------------------------------------------------------------------
+# A journal or a database that is older than the jobs ----------------------------------------------------------------
 
 
 async def test_a_restored_database_cancels_nothing(start: Any, world: World, tmp_path: Path) -> None:

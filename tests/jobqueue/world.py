@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -27,7 +29,7 @@ FAST = Settings(
     no_receipt=0.05,
     lost_pause=0.03,
     mass_limit=60.0,
-    backoff_most=0.1,
+    backoff_most=0.02,
     urgent_gap=0.01,
     urgent_per_minute=100,
     answer_margin=1.0,
@@ -202,6 +204,13 @@ class Process:
     async def close(self) -> None:
         await self.queue.close()
         self.journal.close()
+
+
+def on_disk(process: Process, tag: str) -> dict[str, Any]:
+    """What another process would read at this moment."""
+    with contextlib.closing(sqlite3.connect(process.directory / "journal.sqlite")) as db:
+        row = db.execute("SELECT began, id, cancel_wanted FROM jobs WHERE tag = ?", (tag,)).fetchone()
+    return dict(zip(("began", "id", "cancel_wanted"), row or (), strict=False))
 
 
 async def until(condition: Callable[[], Any], what: str = "") -> None:

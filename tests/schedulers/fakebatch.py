@@ -9,7 +9,7 @@ free slots, runs the script in a session of its own and writes down how it ended
     switches/     files that change how the commands behave; what they do stands in the fakes
     answers/      <command>: JSON with code, out, err, sleep, times: what that command answers instead of its own
 
-Python 3.8 and the standard library: it runs wherever a test needs a batch system.
+Python 3.10 and the standard library: it runs wherever a test needs a batch system.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import fcntl
 import json
 import os
 import pwd
-import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 VARIABLE = "FAKE_BATCH_STATE"
 TICK = 0.05
 
-JobDict = Dict[str, Any]
+JobDict = dict[str, Any]
 
 
-def create(folder: str, config: Dict[str, Any], first_id: int = 101) -> "State":
+def create(folder: str, config: dict[str, Any], first_id: int = 101) -> State:
     """A new batch system in an empty directory, for every user of the machine."""
     for name in ("", "jobs", "switches", "answers"):
         path = os.path.join(folder, name)
@@ -46,7 +46,8 @@ def create(folder: str, config: Dict[str, Any], first_id: int = 101) -> "State":
 
 
 def user_name() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
+    """Whom the commands act for; a replay of recorded commands may say so itself."""
+    return os.environ.get("FAKE_BATCH_USER") or pwd.getpwuid(os.geteuid()).pw_name
 
 
 class State:
@@ -60,9 +61,9 @@ class State:
         return os.path.join(self.folder, *names)
 
     @property
-    def config(self) -> Dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         with open(self.path("config.json")) as file:
-            found: Dict[str, Any] = json.load(file)
+            found: dict[str, Any] = json.load(file)
         return found
 
     @contextlib.contextmanager
@@ -71,7 +72,7 @@ class State:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def switch(self, name: str) -> Optional[str]:
+    def switch(self, name: str) -> str | None:
         """The text of a switch; None where it is not set."""
         try:
             with open(self.path("switches", name)) as file:
@@ -83,7 +84,7 @@ class State:
         text = self.switch(name)
         return float(text) if text else default
 
-    def set(self, name: str, text: Optional[str]) -> None:
+    def set(self, name: str, text: str | None) -> None:
         """Sets a switch, or removes it."""
         path = self.path("switches", name)
         if text is None:
@@ -102,12 +103,12 @@ class State:
             json.dump(answer, file)
         os.chmod(path, 0o666)
 
-    def take_answer(self, command: str) -> Optional[Dict[str, Any]]:
+    def take_answer(self, command: str) -> dict[str, Any] | None:
         path = self.path("answers", command)
         with self.lock():
             try:
                 with open(path) as file:
-                    answer: Dict[str, Any] = json.load(file)
+                    answer: dict[str, Any] = json.load(file)
             except (OSError, ValueError):
                 return None
             if "times" in answer:
@@ -126,7 +127,7 @@ class State:
             file.write(str(number + 1))
         return number
 
-    def jobs(self) -> List[JobDict]:
+    def jobs(self) -> list[JobDict]:
         """All jobs by id; those of a runner that died are shown as ended."""
         found = []
         for name in os.listdir(self.path("jobs")):
@@ -136,7 +137,7 @@ class State:
                     found.append(job)
         return sorted(found, key=lambda job: (job["id"], job.get("index", 0)))
 
-    def job(self, key: str) -> Optional[JobDict]:
+    def job(self, key: str) -> JobDict | None:
         try:
             with open(self.path("jobs", key + ".json")) as file:
                 job: JobDict = json.load(file)
@@ -147,7 +148,7 @@ class State:
 
     def save(self, job: JobDict) -> None:
         path = self.path("jobs", key_of(job) + ".json")
-        new = "{}.{}.new".format(path, os.getpid())
+        new = f"{path}.{os.getpid()}.new"
         with open(new, "w") as file:
             json.dump({name: value for name, value in job.items() if name != "kill"}, file)
         os.chmod(new, 0o644)
@@ -178,7 +179,7 @@ def alive(job: JobDict) -> bool:
     if not pid:
         return True
     try:
-        with open("/proc/{}/stat".format(pid)) as file:
+        with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
     except OSError:
         return False
@@ -186,29 +187,29 @@ def alive(job: JobDict) -> bool:
 
 
 def start_time(pid: int) -> str:
-    with open("/proc/{}/stat".format(pid)) as file:
+    with open(f"/proc/{pid}/stat") as file:
         return file.read().rsplit(")", 1)[1].split()[19]
 
 
 class Policy:
     """What a batch system decides about its jobs."""
 
-    ended: Tuple[str, ...] = ()
-    signals: Sequence[Tuple[int, str, float]] = ()
+    ended: tuple[str, ...] = ()
+    signals: Sequence[tuple[int, str, float]] = ()
     """Signal, name of the switch with the seconds until the next one, and the usual seconds."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def place(self, job: JobDict, jobs: List[JobDict]) -> Optional[List[str]]:
+    def place(self, job: JobDict, jobs: list[JobDict]) -> list[str] | None:
         """The hosts of a job that may start now, one for each slot or node."""
         raise NotImplementedError
 
-    def start(self, job: JobDict) -> "Tuple[List[str], Dict[str, str], Any, Any]":
+    def start(self, job: JobDict) -> tuple[list[str], dict[str, str], Any, Any]:
         """Command, environment, stdout and stderr; called by the runner, not under the lock."""
         raise NotImplementedError
 
-    def mark(self, job: JobDict, what: str, code: Optional[int] = None) -> None:
+    def mark(self, job: JobDict, what: str, code: int | None = None) -> None:
         """Sets the state word: for 'starting', 'running', 'ending', 'cancelled' (before its start) or 'ended'.
 
         code is that of Popen: negative for a signal.
@@ -219,7 +220,7 @@ class Policy:
         """After the end of the job: its output."""
 
 
-def detach(program: str, state: State, key: str, environment: Dict[str, str]) -> None:
+def detach(program: str, state: State, key: str, environment: dict[str, str]) -> None:
     """Starts the runner of a job, in a session of its own."""
     subprocess.Popen(
         [sys.executable, program, "--run", key],
@@ -242,7 +243,7 @@ def supervise(policy: Policy, key: str) -> None:
     until = time.time() + delay
     while time.time() < until:
         time.sleep(TICK)
-    child: Optional[subprocess.Popen[bytes]] = None
+    child: subprocess.Popen[bytes] | None = None
     try:
         argv, environment, out, err = policy.start(job)
         child = subprocess.Popen(
@@ -270,7 +271,7 @@ def supervise(policy: Policy, key: str) -> None:
         state.save(job)
 
 
-def _wait_for_turn(policy: Policy, key: str) -> Optional[JobDict]:
+def _wait_for_turn(policy: Policy, key: str) -> JobDict | None:
     state = policy.state
     while True:
         with state.lock():
@@ -293,7 +294,7 @@ def _wait_for_turn(policy: Policy, key: str) -> Optional[JobDict]:
         time.sleep(TICK)
 
 
-def _watch(policy: Policy, key: str, child: "subprocess.Popen[bytes]") -> int:
+def _watch(policy: Policy, key: str, child: subprocess.Popen[bytes]) -> int:
     """Waits for the child, and ends it at the walltime or on request, one signal after the other."""
     state, steps, due = policy.state, list(policy.signals), 0.0
     ending = False
@@ -333,5 +334,5 @@ def answer_instead(state: State, command: str) -> None:
 def own_state() -> State:
     folder = os.environ.get(VARIABLE, "")
     if not folder:
-        sys.exit("{} is not set".format(VARIABLE))
+        sys.exit(f"{VARIABLE} is not set")
     return State(folder)

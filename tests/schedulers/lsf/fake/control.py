@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import List, Tuple
 
 import fakebatch
 import show
 from fakebatch import JobDict, State
 
 USAGE = """Usage: bkill [-h] [-V] [-l] [-m host_name] [-q queue_name] [-g job_group]
-               [-u user_name | -u all] [0] [-r | -s sigval] [-J job_name] 
+               [-u user_name | -u all] [0] [-r | -s sigval] [-J job_name]
                [jobId | "jobId[index_list]"]...
 """
 
 
-def bkill(state: State, words: List[str]) -> int:
+def bkill(state: State, words: list[str]) -> int:
     ids, rest = [], list(words)
     while rest:
         one = rest.pop(0)
@@ -31,7 +30,7 @@ def bkill(state: State, words: List[str]) -> int:
         return 255
     bad = [id for id in ids if not re.match(r"\d+(\[\d+\])?\Z", id)]
     if bad:
-        sys.stderr.write("{}: Illegal job ID.\n".format(bad[0]))
+        sys.stderr.write(f"{bad[0]}: Illegal job ID.\n")
         return 255
     me = fakebatch.user_name()
     if ids == ["0"]:
@@ -42,22 +41,22 @@ def bkill(state: State, words: List[str]) -> int:
     return 0 if all(good for good, _ in answers) else 255
 
 
-def end(state: State, id: str) -> Tuple[bool, str]:
+def end(state: State, id: str) -> tuple[bool, str]:
     jobs = [job for job in state.jobs() if id in (str(job["id"]), show.shown_id(job))]
     if not jobs:
-        return False, "Job <{}>: No matching job found".format(id)
+        return False, f"Job <{id}>: No matching job found"
     if jobs[0]["user"] != fakebatch.user_name() and fakebatch.user_name() != "root":
-        return False, "Job <{}>: User permission denied".format(id)
+        return False, f"Job <{id}>: User permission denied"
     left = [job for job in jobs if show.word(state, job) not in show.FINISHED]
     if not left:
-        return False, "Job <{}>: Job has already finished".format(id)
+        return False, f"Job <{id}>: Job has already finished"
     busy = False
     for job in left:
         busy = busy or (state.switch("sbatchd") == "down" and job["state"] == "RUN")
         ask(state, job)
     if busy:
-        return False, "Job <{}>: Operation is in progress".format(id)
-    return True, "Job <{}> is being terminated".format(id)
+        return False, f"Job <{id}>: Operation is in progress"
+    return True, f"Job <{id}> is being terminated"
 
 
 def ask(state: State, job: JobDict) -> None:
@@ -70,7 +69,7 @@ def ask(state: State, job: JobDict) -> None:
             state.save(now)
 
 
-def stop(state: State, words: List[str], resume: bool) -> int:
+def stop(state: State, words: list[str], resume: bool) -> int:
     job = state.job(words[0]) if words else None
     if job is None:
         sys.stderr.write("Job <{}>: No matching job found\n".format(words[0] if words else ""))

@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import List
 
 sys.path.insert(1, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
-import control  # noqa: E402
-import fakebatch  # noqa: E402
-import show  # noqa: E402
-import submit  # noqa: E402
-import system  # noqa: E402
-from fakebatch import State  # noqa: E402
+import control
+import fakebatch
+import show
+import submit
+import system
+from fakebatch import State
 
 LIM_DOWN = "Failed in an LSF library call: LIM is down; try later"
 REFUSED = "Connection refused by server"
@@ -49,13 +48,13 @@ def reach(state: State) -> str:
     return ""
 
 
-def submit_through(state: State, words: List[str], ibm: bool) -> int:
+def submit_through(state: State, words: list[str], ibm: bool) -> int:
     """bsub while the daemon hangs: the request lies with it, and is carried out even if bsub is killed meanwhile."""
     program = os.path.realpath(__file__)
     if state.switch("mbatchd") != "hung":
         trouble = reach(state)
         if trouble:
-            sys.stderr.write("{}. Job not submitted.\n".format(trouble))
+            sys.stderr.write(f"{trouble}. Job not submitted.\n")
             return 255
         return submit.bsub(state, words, program, ibm)
     script = sys.stdin.read()
@@ -69,13 +68,13 @@ def submit_through(state: State, words: List[str], ibm: bool) -> int:
         except BrokenPipeError:
             code = 255
         os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return os.WEXITSTATUS(os.waitpid(child, 0)[1])
 
 
-def kill_through(state: State, words: List[str]) -> int:
+def kill_through(state: State, words: list[str]) -> int:
     trouble = reach(state)
     if trouble:
-        sys.stderr.write("".join("Job <{}>: {}\n".format(id, trouble) for id in words if id[:1].isdigit()))
+        sys.stderr.write("".join(f"Job <{id}>: {trouble}\n" for id in words if id[:1].isdigit()))
         return 255
     return control.bkill(state, words)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Dict, List, Tuple
 
 FLAGS = "xrHKNB"
 VALUES = "JqnWoeRMPUmcwgiaEbtCDFSspLX"
@@ -15,9 +14,9 @@ class Refusal(Exception):
     """bsub's reason without its last sentence."""
 
 
-def parse(words: List[str], ibm: bool) -> Tuple[Dict[str, str], List[str]]:
+def parse(words: list[str], ibm: bool) -> tuple[dict[str, str], list[str]]:
     """Options by letter or word, and what follows the last one."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     place = 0
     while place < len(words):
         word = words[place]
@@ -39,13 +38,13 @@ def parse(words: List[str], ibm: bool) -> Tuple[Dict[str, str], List[str]]:
                 place += 1
             found[letter] = rest
         else:
-            raise Refusal("bsub: illegal option -- {}\n".format(letter))
+            raise Refusal(f"bsub: illegal option -- {letter}\n")
     return found, words[place:]
 
 
-def directives(script: str, ibm: bool) -> Dict[str, str]:
+def directives(script: str, ibm: bool) -> dict[str, str]:
     """Those of the script; the first word that is no option ends the reading of all of them."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for line in script.splitlines():
         match = re.match(r"\s*#BSUB\s+(.*)", line)
         if not match:
@@ -65,16 +64,16 @@ def runlimit(text: str) -> int:
     """Seconds of -W."""
     match = re.match(r"(?:(\d+):)?(\d+)(/\S+)?\Z", text)
     if not match:
-        raise Refusal("{}: Bad RUNLIMIT specification".format(text))
+        raise Refusal(f"{text}: Bad RUNLIMIT specification")
     return (int(match.group(1) or 0) * 60 + int(match.group(2))) * 60
 
 
 KNOWN = ("mem", "swp", "tmp", "ncpus", "maxmem", "ut", "r15s", "r1m", "type", "model")
 
 
-def requirements(text: str, ibm: bool, resources: List[str]) -> Dict[str, str]:
+def requirements(text: str, ibm: bool, resources: list[str]) -> dict[str, str]:
     """Sections of -R by name."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     if not re.match(r"(\s*[a-z]+\[[^\[\]]*\]\s*)+\Z", text):
         raise Refusal("Bad resource requirement syntax")
     for name, inside in re.findall(r"([a-z]+)\[([^\[\]]*)\]", text):

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import fakebatch
 from fakebatch import JobDict, State
@@ -20,8 +20,8 @@ USAGE = """Usage: bjobs [-h] [-V] [-w |-l] [-W] [-a] [-d] [-p] [-s] [-r] [-g job
 HEAD = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
 SCHEDULING = """ SCHEDULING PARAMETERS:
            r15s   r1m  r15m   ut      pg    io   ls    it    tmp    swp    mem
- loadSched   -     -     -     -       -     -    -     -     -      -      -  
- loadStop    -     -     -     -       -     -    -     -     -      -      -  
+ loadSched   -     -     -     -       -     -    -     -     -      -      -
+ loadStop    -     -     -     -       -     -    -     -     -      -      -
 """
 REASONS = {
     "slots": "The queue has reached its job slot limit: 1 host;",
@@ -49,28 +49,28 @@ class Wanted:
         self.states = ""
         self.header = True
         self.user = fakebatch.user_name()
-        self.filters: Dict[str, str] = {}
-        self.ids: List[str] = []
-        self.fields: List[str] = []
+        self.filters: dict[str, str] = {}
+        self.ids: list[str] = []
+        self.fields: list[str] = []
         self.delimiter = " "
         self.json = False
 
 
-def bjobs(state: State, words: List[str], ibm: bool) -> int:
+def bjobs(state: State, words: list[str], ibm: bool) -> int:
     try:
         wanted = parsed(words, ibm)
     except ValueError as error:
-        sys.stderr.write("bjobs: invalid option -- '{}'\n{}".format(error, USAGE))
+        sys.stderr.write(f"bjobs: invalid option -- '{error}'\n{USAGE}")
         return 255
     if wanted.form == "h":
         sys.stderr.write(USAGE)
         return 255
     bad = [id for id in wanted.ids if not re.match(r"\d+(\[\d+\])?\Z", id)]
     if bad:
-        sys.stderr.write("{}: Illegal job ID.\n".format(bad[0]))
+        sys.stderr.write(f"{bad[0]}: Illegal job ID.\n")
         return 255
     found, missing = chosen(state, wanted)
-    lost = ["Job <{}> is not found".format(name) for name in missing]
+    lost = [f"Job <{name}> is not found" for name in missing]
     if wanted.fields and wanted.json:
         print(as_json(state, found, wanted, missing))
     elif found:
@@ -84,7 +84,7 @@ def bjobs(state: State, words: List[str], ibm: bool) -> int:
     return 255 if lost else 0
 
 
-def parsed(words: List[str], ibm: bool) -> Wanted:
+def parsed(words: list[str], ibm: bool) -> Wanted:
     """Raises ValueError with the letter that is no option."""
     wanted, rest = Wanted(), list(words)
     while rest:
@@ -113,13 +113,13 @@ def parsed(words: List[str], ibm: bool) -> Wanted:
     return wanted
 
 
-def chosen(state: State, wanted: Wanted) -> "tuple[List[JobDict], List[str]]":
+def chosen(state: State, wanted: Wanted) -> tuple[list[JobDict], list[str]]:
     """The jobs to show, in LSF's order, and what was asked for in vain."""
     mine = fakebatch.user_name()
     hidden = state.switch("secure") is not None and mine != "root"
     jobs = [dict(job, word=word(state, job)) for job in state.jobs()]
     jobs = [job for job in jobs if not hidden or job["user"] == mine]
-    missing: List[str] = []
+    missing: list[str] = []
     if wanted.ids:
         names = {str(job["id"]) for job in jobs} | {shown_id(job) for job in jobs}
         missing = [id for id in wanted.ids if id not in names]
@@ -154,7 +154,7 @@ def in_states(word_of: str, states: str) -> bool:
     return word_of.endswith("SUSP") if states == "s" else word_of not in FINISHED
 
 
-def rank(job: JobDict) -> "tuple[Any, ...]":
+def rank(job: JobDict) -> tuple[Any, ...]:
     if job["word"] in FINISHED:
         return 2, job.get("ended") or 0, job["id"], job.get("index", 0)
     return (1 if job["word"] == "PEND" else 0), 0, job["id"], job.get("index", 0)
@@ -164,7 +164,7 @@ def moment(when: float, form: str = "%b %d %H:%M") -> str:
     return time.strftime(form, time.localtime(when))
 
 
-def show(state: State, jobs: List[JobDict], wanted: Wanted) -> None:
+def show(state: State, jobs: list[JobDict], wanted: Wanted) -> None:
     if wanted.fields:
         if wanted.header:
             print(wanted.delimiter.join(wanted.fields).upper())
@@ -200,18 +200,20 @@ def row(job: JobDict, form: str) -> str:
     )
     if form == "W":
         started = moment(job["started"], "%m/%d-%H:%M:%S") if job.get("started") else " -"
-        text += " {:<10} 000:00:00.00 0      0       {}  {} - ".format(job["project"], job.get("runner") or "-", started)
+        text += " {:<10} 000:00:00.00 0      0       {}  {} - ".format(
+            job["project"], job.get("runner") or "-", started
+        )
     elif not wide:
         text += "  " + "".join("\n" + " " * 45 + other for other in hosts[1:])
     return text
 
 
-def summary(jobs: List[JobDict]) -> None:
+def summary(jobs: list[JobDict]) -> None:
     print("JOBID    ARRAY_SPEC  OWNER   NJOBS PEND DONE  RUN EXIT SSUSP USUSP PSUSP")
     words = [job["word"] for job in jobs]
     counts = [words.count(one) for one in ("PEND", "DONE", "RUN", "EXIT", "SSUSP", "USUSP", "PSUSP")]
-    name = re.sub(r"\[\d+\]\Z", "[1-{}]".format(len(jobs)), jobs[0]["name"])
-    numbers = " ".join("{:>5}".format(count) for count in counts)
+    name = re.sub(r"\[\d+\]\Z", f"[1-{len(jobs)}]", jobs[0]["name"])
+    numbers = " ".join(f"{count:>5}" for count in counts)
     print("{:<8} {:<11} {:<7} {:>5} {}".format(jobs[0]["id"], name, jobs[0]["user"], len(jobs), numbers))
 
 
@@ -283,7 +285,7 @@ def submitted_line(job: JobDict, queue: str) -> str:
 
 
 def host_words(job: JobDict) -> str:
-    names = " ".join("<{}>".format(host) for host in job["hosts"])
+    names = " ".join(f"<{host}>" for host in job["hosts"])
     return "{} Hosts/Processors {}".format(len(job["hosts"]), names) if len(job["hosts"]) > 1 else names
 
 
@@ -300,7 +302,7 @@ def ending(job: JobDict, end: str) -> str:
     return "Exited"
 
 
-def record(state: State, job: JobDict) -> Dict[str, str]:
+def record(state: State, job: JobDict) -> dict[str, str]:
     """The fields of bjobs -o."""
     over, killed = job["word"] == "EXIT", job["kill"]
     walltime = job.get("walltime")
@@ -324,21 +326,21 @@ def record(state: State, job: JobDict) -> Dict[str, str]:
         "submit_time": moment(job["submitted"]),
         "start_time": moment(job["started"]) if job.get("started") else "",
         "finish_time": moment(ends) + (" L" if not job.get("ended") else "") if ends else "",
-        "runtimelimit": "{:.1f}".format(walltime / 60) if walltime else "",
+        "runtimelimit": f"{walltime / 60:.1f}" if walltime else "",
         "estimated_start_time": "",
     }
 
 
-def as_json(state: State, jobs: List[JobDict], wanted: Wanted, missing: List[str]) -> str:
-    records: List[Dict[str, str]] = []
+def as_json(state: State, jobs: list[JobDict], wanted: Wanted, missing: list[str]) -> str:
+    records: list[dict[str, str]] = []
     for job in jobs:
         values = record(state, job)
         records.append({name.upper(): values.get(name, "") for name in wanted.fields})
-    records += [{"JOBID": name, "ERROR": "Job <{}> is not found".format(name)} for name in missing]
+    records += [{"JOBID": name, "ERROR": f"Job <{name}> is not found"} for name in missing]
     return json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2, separators=(",", ":"))
 
 
-def bhist(state: State, words: List[str]) -> int:
+def bhist(state: State, words: list[str]) -> int:
     ids = [one for one in words if re.match(r"\d+\Z", one)]
     jobs = [dict(job, word=word(state, job)) for job in state.jobs()]
     if ids:
@@ -353,25 +355,25 @@ def bhist(state: State, words: List[str]) -> int:
     if "-l" in words:
         for job in jobs:
             print(history(job))
-            numbers = "  " + "".join("{:<9}".format(number) for number in spent(job))
+            numbers = "  " + "".join(f"{number:<9}" for number in spent(job))
             print("Summary of time in seconds spent in various states by  " + stamp(time.time())[:-2])
-            print("  " + "".join("{:<9}".format(title) for title in titles).rstrip() + "\n" + numbers + "\n")
+            print("  " + "".join(f"{title:<9}" for title in titles).rstrip() + "\n" + numbers + "\n")
         return 0
     print("Summary of time in seconds spent in various states:")
-    print("JOBID   USER    JOB_NAME  " + "".join("{:<8}".format(title) for title in titles).rstrip())
+    print("JOBID   USER    JOB_NAME  " + "".join(f"{title:<8}" for title in titles).rstrip())
     for job in jobs:
         name = "*" + job["name"][-8:] if len(job["name"]) > 9 else job["name"]
         print(
             "{:<7} {:<7} {:<9} ".format(shown_id(job), job["user"], name)
-            + "".join("{:<8}".format(number) for number in spent(job))
+            + "".join(f"{number:<8}" for number in spent(job))
             + "  "
         )
     return 0
 
 
-def spent(job: JobDict) -> List[int]:
+def spent(job: JobDict) -> list[int]:
     end = job.get("ended") or time.time()
-    started: Optional[float] = job.get("started")
+    started: float | None = job.get("started")
     pend, run = int((started or end) - job["submitted"]), int(end - started) if started else 0
     return [pend, 0, run, 0, 0, 0, pend + run]
 
@@ -395,7 +397,7 @@ def history(job: JobDict) -> str:
         when, pid = stamp(job["started"]), job.get("runner") or 1
         home = os.path.expanduser("~" + job["user"])
         running = "Running with execution home <{}>, Execution CWD <{}>, Execution Pid <{}>;"
-        lines += [when + "Dispatched to {};".format(host_words(job)), when + "Starting (Pid {});".format(pid)]
+        lines += [when + f"Dispatched to {host_words(job)};", when + f"Starting (Pid {pid});"]
         lines.append(wrapped(when + running.format(home, job["cwd"], pid)))
     if job["word"] in FINISHED:
         lines.append(wrapped(stamp(job.get("ended") or 0) + ending(job, ";")))
@@ -404,7 +406,7 @@ def history(job: JobDict) -> str:
     return "\n".join([*lines, ""])
 
 
-def bpeek(state: State, words: List[str]) -> int:
+def bpeek(state: State, words: list[str]) -> int:
     job = state.job(words[0]) if words else None
     if job is None or job["state"] != "RUN":
         sys.stderr.write("Job <{}> : Not yet started.\n".format(words[0] if words else ""))

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import fakebatch
 import options
@@ -18,9 +18,13 @@ from options import Refusal
 
 class Policy(fakebatch.Policy):
     ended = ("DONE", "EXIT")
-    signals = ((signal.SIGINT, "terminate", 10.0), (signal.SIGTERM, "terminate", 10.0), (signal.SIGKILL, "never", 3600.0))
+    signals = (
+        (signal.SIGINT, "terminate", 10.0),
+        (signal.SIGTERM, "terminate", 10.0),
+        (signal.SIGKILL, "never", 3600.0),
+    )
 
-    def place(self, job: JobDict, jobs: List[JobDict]) -> Optional[List[str]]:
+    def place(self, job: JobDict, jobs: list[JobDict]) -> list[str] | None:
         if job["state"] != "PEND":
             return None
         config = self.state.config
@@ -37,8 +41,8 @@ class Policy(fakebatch.Policy):
             return None
         return spread(free, job)
 
-    def start(self, job: JobDict) -> "Tuple[List[str], Dict[str, str], Any, Any]":
-        spool = open(self.state.path("jobs", fakebatch.key_of(job) + ".out"), "ab", 0)
+    def start(self, job: JobDict) -> tuple[list[str], dict[str, str], Any, Any]:
+        spool = open(self.state.path("jobs", fakebatch.key_of(job) + ".out"), "ab", 0)  # noqa: SIM115
         path = self.state.path("jobs", fakebatch.key_of(job) + ".script")
         with open(path, "w") as file:
             file.write(job["script"])
@@ -46,7 +50,7 @@ class Policy(fakebatch.Policy):
         argv = [path] if job["script"].startswith("#!") else ["/bin/sh", path]
         return argv, {**os.environ, **environment(job)}, spool, spool
 
-    def mark(self, job: JobDict, what: str, code: Optional[int] = None) -> None:
+    def mark(self, job: JobDict, what: str, code: int | None = None) -> None:
         if what in ("starting", "running"):
             job["state"] = "RUN"
         elif what == "cancelled":
@@ -67,7 +71,9 @@ class Policy(fakebatch.Policy):
         try:
             with open(spool) as file:
                 text = file.read()
-            if target:
+            if "I" in job["options"]:
+                job["text"] = text
+            elif target:
                 with open(os.path.join(job["cwd"], target), "a") as file:
                     file.write("Sender: LSF System\nSubject: Job {}\n\n{}\n\n".format(job["id"], job["script"]) + text)
             os.unlink(spool)
@@ -75,7 +81,7 @@ class Policy(fakebatch.Policy):
             pass
 
 
-def spread(free: Dict[str, int], job: JobDict) -> Optional[List[str]]:
+def spread(free: dict[str, int], job: JobDict) -> list[str] | None:
     """A host for each slot, as span asks for it."""
     wanted, chosen = job["slots"], []
     span = job["require"].get("span", "")
@@ -92,9 +98,9 @@ def spread(free: Dict[str, int], job: JobDict) -> Optional[List[str]]:
     return None
 
 
-def environment(job: JobDict) -> Dict[str, str]:
+def environment(job: JobDict) -> dict[str, str]:
     hosts = job["hosts"]
-    pairs = " ".join("{} {}".format(host, hosts.count(host)) for host in dict.fromkeys(hosts))
+    pairs = " ".join(f"{host} {hosts.count(host)}" for host in dict.fromkeys(hosts))
     return {
         "LSB_JOBID": str(job["id"]),
         "LSB_JOBINDEX": str(job.get("index", 0)),
@@ -108,12 +114,12 @@ def environment(job: JobDict) -> Dict[str, str]:
     }
 
 
-def bsub(state: State, words: List[str], program: str, ibm: bool, script: Optional[str] = None) -> int:
+def bsub(state: State, words: list[str], program: str, ibm: bool, script: str | None = None) -> int:
     """Submits; prints and returns what bsub does."""
     try:
         jobs, default = accepted(state, words, ibm, script)
     except Refusal as refusal:
-        sys.stderr.write("{}. Job not submitted.\n".format(refusal))
+        sys.stderr.write(f"{refusal}. Job not submitted.\n")
         return 255
     job = jobs[0]
     where = "default queue" if default else "queue"
@@ -133,10 +139,11 @@ def waited(state: State, job: JobDict) -> int:
             break
         time.sleep(fakebatch.TICK)
     sys.stderr.write("<<Starting on {}>>\n".format(now["hosts"][0]) if interactive else "<<Job is finished>>\n")
+    sys.stdout.write(now.get("text", ""))
     return 0
 
 
-def accepted(state: State, words: List[str], ibm: bool, script: Optional[str]) -> Tuple[List[JobDict], bool]:
+def accepted(state: State, words: list[str], ibm: bool, script: str | None) -> tuple[list[JobDict], bool]:
     given, command = options.parse(words, ibm)
     if command:
         script = command[0] if len(command) == 1 else " ".join(shlex.quote(word) for word in command)
@@ -159,7 +166,7 @@ def accepted(state: State, words: List[str], ibm: bool, script: Optional[str]) -
                 "id": number,
                 "index": index,
                 "user": fakebatch.user_name(),
-                "name": "{}[{}]".format(array.group(1), index) if array else name,
+                "name": f"{array.group(1)}[{index}]" if array else name,
                 "queue": queue,
                 "project": given.get("P", "default"),
                 "state": "PEND",
@@ -180,7 +187,7 @@ def accepted(state: State, words: List[str], ibm: bool, script: Optional[str]) -
     return jobs, "q" not in given
 
 
-def checked(given: Dict[str, str], ibm: bool, config: Dict[str, Any]) -> Dict[str, str]:
+def checked(given: dict[str, str], ibm: bool, config: dict[str, Any]) -> dict[str, str]:
     """What can be judged without the daemon."""
     if "g" in given and not ibm:
         # A new job group ends the whole daemon of the recorded version.
@@ -200,20 +207,20 @@ def checked(given: Dict[str, str], ibm: bool, config: Dict[str, Any]) -> Dict[st
     return options.requirements(given["R"], ibm, config.get("resources", [])) if "R" in given else {}
 
 
-def for_queue(state: State, config: Dict[str, Any], given: Dict[str, str], name: str) -> None:
+def for_queue(state: State, config: dict[str, Any], given: dict[str, str], name: str) -> None:
     """What the daemon says about queue, user and limits."""
-    if os.geteuid() == 0 and not config.get("root"):
+    if fakebatch.user_name() == "root" and not config.get("root"):
         raise Refusal("User permission denied")
     queue = config["queues"].get(name)
     if queue is None:
-        raise Refusal("{}: No such queue".format(name))
+        raise Refusal(f"{name}: No such queue")
     if queue.get("users") and fakebatch.user_name() not in queue["users"]:
-        raise Refusal("{}: User cannot use the queue".format(name))
+        raise Refusal(f"{name}: User cannot use the queue")
     if queue.get("closed"):
-        raise Refusal("{}: Queue has been closed".format(name))
+        raise Refusal(f"{name}: Queue has been closed")
     for host in given.get("m", "").split():
         if host not in config["hosts"]:
-            raise Refusal("{}: Bad host name, host group name or cluster name".format(host))
+            raise Refusal(f"{host}: Bad host name, host group name or cluster name")
     if "W" in given and queue.get("most") and options.runlimit(given["W"]) > queue["most"]:
         raise Refusal("RUNLIMIT: Cannot exceed queue's hard limit(s)")
     if int(given.get("n", "1")) > sum(config["hosts"].values()):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any, Dict, List
+from typing import Any
 
 import fakebatch
 from fakebatch import State
@@ -18,7 +19,7 @@ def version(state: State) -> int:
     return 0
 
 
-def lsid(state: State, words: List[str]) -> int:
+def lsid(state: State, words: list[str]) -> int:
     if "-V" in words:
         return version(state)
     print(IBM if state.switch("family") == "ibm" else PLAIN, end="\n\n")
@@ -30,7 +31,7 @@ def lsid(state: State, words: List[str]) -> int:
     return 0
 
 
-def lshosts(state: State, words: List[str]) -> int:
+def lshosts(state: State, words: list[str]) -> int:
     if state.switch("lim") == "down":
         sys.stderr.write("ls_gethostinfo(): LIM is down; try later\n")
         return 255
@@ -42,25 +43,25 @@ def lshosts(state: State, words: List[str]) -> int:
         for host in [word for word in words if word in state.config["hosts"]]:
             print("\nHOST_NAME:  " + host)
             print("type             model  cpuf ncpus ndisks maxmem maxswp maxtmp rexpri server")
-            print("linux          IntelI5 100.0 {:>5}      0 {}     0M 258019M      0    Yes".format(cores, memory))
+            print(f"linux          IntelI5 100.0 {cores:>5}      0 {memory}     0M 258019M      0    Yes")
             print("\nRESOURCES: (cs)\nRUN_WINDOWS:  (always open)\n\nLOAD_THRESHOLDS:")
             print("  r15s   r1m  r15m   ut    pg    io   ls   it   tmp   swp   mem")
             print("     -     -     -    -     -     -    -     -     -     -    -\n")
         return 0
     print("HOST_NAME      type    model  cpuf ncpus maxmem maxswp server RESOURCES")
     for host in state.config["hosts"]:
-        print("{:<13} linux  IntelI5 100.0 {:>5} {:>6}      -    Yes (cs)".format(host, cores, memory))
+        print(f"{host:<13} linux  IntelI5 100.0 {cores:>5} {memory:>6}      -    Yes (cs)")
     return 0
 
 
-def lsload(state: State, words: List[str]) -> int:
+def lsload(state: State, words: list[str]) -> int:
     print("HOST_NAME       status  r15s   r1m  r15m   ut    pg  ls    it   tmp   swp   mem")
     for host in state.config["hosts"]:
-        print("{:<18}  ok   1.2   1.3   0.7  88%   0.0   0 2e+08   77G    0M   22G".format(host))
+        print(f"{host:<18}  ok   1.2   1.3   0.7  88%   0.0   0 2e+08   77G    0M   22G")
     return 0
 
 
-def counts(state: State, key: str, value: str) -> Dict[str, int]:
+def counts(state: State, key: str, value: str) -> dict[str, int]:
     """Slots by state, of a host or a queue."""
     found = {"PEND": 0, "RUN": 0, "SSUSP": 0, "USUSP": 0}
     for job in state.jobs():
@@ -75,12 +76,12 @@ def counts(state: State, key: str, value: str) -> Dict[str, int]:
     return found
 
 
-def bhosts(state: State, words: List[str]) -> int:
+def bhosts(state: State, words: list[str]) -> int:
     names = [word for word in words if not word.startswith("-")]
     hosts = state.config["hosts"]
     for name in names:
         if name not in hosts:
-            sys.stderr.write("{}: Bad host name, host group name or cluster name\n".format(name))
+            sys.stderr.write(f"{name}: Bad host name, host group name or cluster name\n")
             return 255
     status = "unreach" if state.switch("sbatchd") == "down" else "ok"
     if "-l" in words:
@@ -90,14 +91,14 @@ def bhosts(state: State, words: List[str]) -> int:
     print("HOST_NAME          STATUS       JL/U    MAX  NJOBS    RUN  SSUSP  USUSP    RSV ")
     for name in sorted(names or hosts):
         used = counts(state, "host", name)
-        numbers = " ".join("{:>6}".format(used[key]) for key in ("NJOBS", "RUN", "SSUSP", "USUSP"))
-        print("{:<18} {:<15} - {:>6} {}      0".format(name, status, hosts[name], numbers))
+        numbers = " ".join(f"{used[key]:>6}" for key in ("NJOBS", "RUN", "SSUSP", "USUSP"))
+        print(f"{name:<18} {status:<15} - {hosts[name]:>6} {numbers}      0")
     return 0
 
 
 def long_host(state: State, name: str, status: str) -> str:
     used = counts(state, "host", name)
-    numbers = " ".join("{:>6}".format(used[key]) for key in ("NJOBS", "RUN", "SSUSP", "USUSP"))
+    numbers = " ".join(f"{used[key]:>6}" for key in ("NJOBS", "RUN", "SSUSP", "USUSP"))
     return "\n".join(
         [
             "HOST  " + name,
@@ -120,21 +121,23 @@ def long_host(state: State, name: str, status: str) -> str:
     )
 
 
-def status_of(queue: Dict[str, Any]) -> str:
+def status_of(queue: dict[str, Any]) -> str:
     return "{}:{}".format("Closed" if queue.get("closed") else "Open", "Inact" if queue.get("inactive") else "Active")
 
 
-def bqueues(state: State, words: List[str]) -> int:
+def bqueues(state: State, words: list[str]) -> int:
     queues = state.config["queues"]
     if "-o" in words and state.switch("family") != "ibm":
-        sys.stderr.write("bqueues: invalid option -- 'o'\n: bqueues [-h] [-V] [-w | -l] [-m host_name | -m cluster_name]\n")
+        sys.stderr.write(
+            "bqueues: invalid option -- 'o'\n: bqueues [-h] [-V] [-w | -l] [-m host_name | -m cluster_name]\n"
+        )
         sys.stderr.write(" [-u user_name] [queue_name ...]\n")
         return 255
     user = words[words.index("-u") + 1] if "-u" in words else ""
     names = [word for word in words if not word.startswith("-") and word != user]
     for name in names:
         if name not in queues:
-            sys.stderr.write("{}: No such queue\n".format(name))
+            sys.stderr.write(f"{name}: No such queue\n")
             return 255
     chosen = [name for name in names or queues if not user or user in queues[name].get("users", [user])]
     if "-l" in words:
@@ -146,7 +149,14 @@ def bqueues(state: State, words: List[str]) -> int:
         susp = used["SSUSP"] + used["USUSP"]
         print(
             "{:<15} {:<5} {:<14} {:>3}    -    -    - {:>5} {:>5} {:>5} {:>5} ".format(
-                name, queue["priority"], status_of(queue), queue.get("slots", "-"), used["NJOBS"], used["PEND"], used["RUN"], susp
+                name,
+                queue["priority"],
+                status_of(queue),
+                queue.get("slots", "-"),
+                used["NJOBS"],
+                used["PEND"],
+                used["RUN"],
+                susp,
             )
         )
     return 0
@@ -155,7 +165,7 @@ def bqueues(state: State, words: List[str]) -> int:
 def long_queue(state: State, name: str) -> str:
     queue, used = state.config["queues"][name], counts(state, "queue", name)
     keys = ("NJOBS", "PEND", "RUN", "SSUSP", "USUSP")
-    numbers = " ".join("{:>5}".format(used[key]) for key in keys)
+    numbers = " ".join(f"{used[key]:>5}" for key in keys)
     lines = [
         "",
         "QUEUE: " + name,
@@ -188,17 +198,16 @@ def long_queue(state: State, name: str) -> str:
     return "\n".join(lines)
 
 
-def bparams(state: State, words: List[str]) -> int:
-    print("System default queues for automatic queue selection:")
-    print("    DEFAULT_QUEUE = {}\n".format(state.config["default_queue"]))
-    print("The maximum number of jobs in a job array:\n    MAX_JOB_ARRAY_SIZE = 1000\n")
+def bparams(state: State, words: list[str]) -> int:
+    with open(os.path.join(os.path.dirname(os.path.realpath(__file__)), "bparams.txt")) as file:
+        print(file.read().format(state.config["default_queue"]), end="")
     return 0
 
 
-def busers(state: State, words: List[str]) -> int:
+def busers(state: State, words: list[str]) -> int:
     print("USER/GROUP          JL/P    MAX  NJOBS   PEND    RUN  SSUSP  USUSP    RSV ")
     for name in words:
         used = counts(state, "user", name)
-        numbers = " ".join("{:>6}".format(used[key]) for key in ("NJOBS", "PEND", "RUN", "SSUSP", "USUSP"))
-        print("{:<22} -      - {}      0".format(name, numbers))
+        numbers = " ".join(f"{used[key]:>6}" for key in ("NJOBS", "PEND", "RUN", "SSUSP", "USUSP"))
+        print(f"{name:<22} -      - {numbers}      0")
     return 0
