@@ -48,7 +48,7 @@ c.JupyterHub.template_paths = [hubconfig.TEMPLATES]
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 5
 
-# Who may log in: PAM, the accounts of this machine, which needs a hub that runs as root (a random printed password on the
+# Who may log in: PAM, the accounts of this machine, which needs a hub that runs as root (a printed password on the
 # demo site). Any other authenticator of JupyterHub works too, if its user names are the accounts on the cluster.
 hubconfig.login(c, site)
 

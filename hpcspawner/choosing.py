@@ -124,7 +124,9 @@ class ChoosingSpawner(JobSpawner):
     async def choose(self, given: Any) -> options.Choice:
         """Validates against the site, the person and the live inventory; raises OptionError."""
         if not isinstance(given, Mapping):
-            raise options.OptionError("options", repr(type(given).__name__), "options must be an object of names and values")
+            raise options.OptionError(
+                "options", repr(type(given).__name__), "options must be an object of names and values"
+            )
         asked = dict(given)
         if not asked.get("profile"):
             asked = {**self._legacy_defaults(asked), **asked}

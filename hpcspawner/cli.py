@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hpcspawner", description="JupyterHub servers as batch jobs: the admin's tools")
+    parser = argparse.ArgumentParser(
+        prog="hpcspawner", description="JupyterHub servers as batch jobs: the admin's tools"
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

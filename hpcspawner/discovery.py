@@ -66,8 +66,10 @@ async def run(scheduler: str | None, python: str | None, hub_url: str) -> int:
 def _only(found: list[str]) -> str | None:
     if len(found) == 1:
         return found[0]
-    told = f"several schedulers are here ({', '.join(found)}); choose one with --scheduler" if found else (
-        "no scheduler's commands are on PATH; set PATH, or name one with --scheduler"
+    told = (
+        f"several schedulers are here ({', '.join(found)}); choose one with --scheduler"
+        if found
+        else ("no scheduler's commands are on PATH; set PATH, or name one with --scheduler")
     )
     print(f"hpcspawner discover: {told} (host {socket.gethostname()})", file=sys.stderr)
     return None

@@ -13,7 +13,9 @@ class StartFailure(SpawnException):  # type: ignore[misc]
     text is shown to the user as it stands; lines (the end of the job's log) below it.
     """
 
-    def __init__(self, text: str, *, reason: str, lines: tuple[str, ...] = (), status: int = 400, log: str = "") -> None:
+    def __init__(
+        self, text: str, *, reason: str, lines: tuple[str, ...] = (), status: int = 400, log: str = ""
+    ) -> None:
         shown = text + ("\n" + "\n".join(lines) if lines else "")
         body = f"<p>{html.escape(text)}</p>"
         if lines:

@@ -34,6 +34,8 @@ class HPCSpawner(ChoosingSpawner):
         page goes on, and the cancel is still repeated in the background until the job is gone.""",
     ).tag(config=True)
 
+    _spawn_future: Any
+
     # Start -------------------------------------------------------------------------------------------------------
 
     async def _run_apply_user_options(self, user_options: Any) -> None:
@@ -140,7 +142,7 @@ class HPCSpawner(ChoosingSpawner):
         Waits as a start does: the state becomes 'spawn', so that the page shows progress and DELETE works.
         """
         stored = str(self.server.url)
-        resume = asyncio.ensure_future(self._resume())
+        resume: asyncio.Task[None] = asyncio.ensure_future(self._resume())
         self._check_pending, self._spawn_pending, self._spawn_future = False, True, resume
         await asyncio.wait([resume])
         self._spawn_pending = False
@@ -205,11 +207,15 @@ class HPCSpawner(ChoosingSpawner):
         await self.fleet.ready()
         queue = self.queue
         if queue is None:
-            self.log.error("%s: cluster %s is not in the site file; its job is left alone", self._log_name, self._cluster)
+            self.log.error(
+                "%s: cluster %s is not in the site file; its job is left alone", self._log_name, self._cluster
+            )
             return None
         entry = queue.entry(self.tag)
         if entry is None:
-            entry = await queue.adopt(self.tag, self.user.name, self.job_id, self._submitted, f"{self.user.name}/{self.name}")
+            entry = await queue.adopt(
+                self.tag, self.user.name, self.job_id, self._submitted, f"{self.user.name}/{self.name}"
+            )
         if not entry.ended:
             return None
         self.fleet.later(queue.clean(self.tag))

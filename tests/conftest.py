@@ -52,7 +52,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     whole = not session.config.option.keyword and not session.config.option.markexpr
-    whole = whole and all(arg.rstrip("/").endswith("tests") or arg == str(session.config.rootpath) for arg in session.config.args)
+    whole = whole and all(
+        arg.rstrip("/").endswith("tests") or arg == str(session.config.rootpath) for arg in session.config.args
+    )
     if not (REAL and whole and exitstatus == 0):
         return
     for name, least in AT_LEAST.items():

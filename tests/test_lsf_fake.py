@@ -54,6 +54,9 @@ def seeded(folder: Path, one: dict[str, Any]) -> Any:
     return state
 
 
+T0 = int(time.time()) - 100
+
+
 def job(number: int, **changes: Any) -> dict[str, Any]:
     base = {"id": number, "index": 0, "user": "alice", "name": "x", "queue": "normal", "project": "default"}
     base |= {
@@ -62,10 +65,10 @@ def job(number: int, **changes: Any) -> dict[str, Any]:
         "require": {},
         "hosts": ["vm"],
         "from": "vm",
-        "submitted": 1e9,
+        "submitted": T0,
         "walltime": None,
     }
-    base |= {"started": 1e9, "cwd": "/home/alice", "out": None, "script": "x", "options": {}}
+    base |= {"started": T0, "cwd": "/home/alice", "out": None, "script": "x", "options": {}}
     return {**base, **changes}
 
 
@@ -83,7 +86,7 @@ def shown(one: dict[str, Any]) -> list[dict[str, Any]]:
     if "Job <" in one["out"] or "Job Id <" in one["out"]:
         return [from_long(lines) for lines in _lsf_long.blocks(one["out"]).values()]
     if "-A" in one["argv"]:
-        return [job(217, index=index, name=f"arr[{index}]", state="DONE", ended=2e9) for index in range(1, 5)]
+        return [job(217, index=index, name=f"arr[{index}]", state="DONE", ended=(T0 + 1)) for index in range(1, 5)]
     return from_rows(one["out"])
 
 
@@ -92,9 +95,7 @@ def ended_or_not(words: list[str]) -> dict[str, Any]:
     waits = int(words[-7]) > 0
     state = "PEND" if waits else "RUN" if int(words[-5]) > 0 else "DONE"
     name = " ".join(words[2:-7])
-    return job(
-        int(number), index=int(index or 0), user=words[1], name=name, state=state, started=None if waits else 1e9
-    )
+    return job(int(number), index=int(index or 0), user=words[1], name=name, state=state, started=None if waits else T0)
 
 
 def from_rows(out: str) -> list[dict[str, Any]]:
@@ -108,13 +109,15 @@ def from_rows(out: str) -> list[dict[str, Any]]:
         number, user, word, queue, origin, host, name, more = match.groups()
         index = re.search(r"\[(\d+)\]$", name)
         waits = host in (None, "-") or word == "PEND"
+        if word == "PEND" and host not in (None, "-"):
+            name = f"{host} {name}"
         one = job(
             int(number), user=user, state=word, queue=complete(queue), name=name, index=int(index[1]) if index else 0
         )
         one["from"], one["hosts"] = origin, [] if waits else (host or "").split(":")
-        one["started"] = None if waits else 1e9
+        one["started"] = None if waits else T0
         # In the order of the recording: that of their ends is not to be seen elsewhere.
-        one["ended"] = 2e9 + place if word in ("DONE", "EXIT") else None
+        one["ended"] = (T0 + 1) + place if word in ("DONE", "EXIT") else None
         one["project"] = more.split()[1] if len(more.split()) > 5 else "jhub" if name == "jupyter-alice" else "default"
         if word == "PEND":
             one["reason"] = "slots" if "job slot limit" in out else "need"
@@ -151,8 +154,8 @@ def from_long(lines: list[str]) -> dict[str, Any]:
         walltime=float(limit.group(1)) * 60 if limit else None,
         options={**options, "W": "1"} if limit else options,
         slots=int(asked.group(1)) if asked else 1,
-        started=1e9 if started else None,
-        ended=2e9 if over else None,
+        started=T0 if started else None,
+        ended=(T0 + 1) if over else None,
         exit=int(exits.group(1)) if exits else None,
         signal=int(signal.group(1)) if signal else None,
     )
@@ -178,7 +181,7 @@ def meant(one: dict[str, Any]) -> list[dict[str, Any]]:
                 )
             )
         elif "already finished" in said:
-            found.append(job(int(number), user=owner, state="DONE", ended=2e9))
+            found.append(job(int(number), user=owner, state="DONE", ended=(T0 + 1)))
     if one["argv"][0] == "bpeek":
         found.append(job(102))
     return found
@@ -249,7 +252,7 @@ def test_a_submit_that_was_ended_while_the_daemon_hangs_comes_later(tmp_path: Pa
 def test_a_job_runs_its_script_and_keeps_its_exit_code(tmp_path: Path) -> None:
     fake = Fake("lsf", tmp_path / "state", LSF)
     log = tmp_path / "log"
-    script = f'#!/bin/bash\n#BSUB -J "it"\n#BSUB -n 2\n#BSUB -o "/dev/null"\nexec >> {log}\necho $LSB_JOBID $LSB_MCPU_HOSTS\nexit 7\n'
+    script = f"#!/bin/bash\n#BSUB -n 2\nexec >> {log}\necho $LSB_JOBID $LSB_MCPU_HOSTS\nexit 7\n"
     assert "Job <101>" in fake.call(("bsub",), script).out
     schedkit.wait_for(lambda: "EXIT" in fake.call(("bjobs", "-w", "101")).out)
     assert log.read_text() == "101 vm 2\n"

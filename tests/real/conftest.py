@@ -71,7 +71,9 @@ class Hubs:
         self._prefixes: list[str] = []
         self._helpers: list[Path] = []
 
-    def slurm(self, *, more: str = "", account: str = "jupyterhub", edit: Callable[[str], str] = str, **kwargs: Any) -> Hub:
+    def slurm(
+        self, *, more: str = "", account: str = "jupyterhub", edit: Callable[[str], str] = str, **kwargs: Any
+    ) -> Hub:
         """A hub on the Slurm sandbox; as the service account with its own installed helper, or as root (account='')."""
         prefix = "t" + secrets.token_hex(4)
         self._prefixes.append(prefix)

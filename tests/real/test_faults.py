@@ -51,7 +51,9 @@ def mine(hub: Hub) -> list[dict[str, str]]:
 
 
 def controller(verb: str) -> None:
-    subprocess.run([str(REPOSITORY / "deploy/slurm-sandbox"), "ctld", verb], check=True, timeout=120, capture_output=True)
+    subprocess.run(
+        [str(REPOSITORY / "deploy/slurm-sandbox"), "ctld", verb], check=True, timeout=120, capture_output=True
+    )
 
 
 # The hub is killed ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ dry (jobs are only written down).
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import sys
 import time
@@ -58,17 +61,27 @@ def submit_through(state: State, words: list[str], ibm: bool) -> int:
             return 255
         return submit.bsub(state, words, program, ibm)
     script = sys.stdin.read()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.setsid()
+        # Whoever waits for the end of bsub's streams must not wait for the daemon.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
         reach(state)
-        try:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = submit.bsub(state, words, program, ibm, script)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            code = 255
-        os._exit(code)
-    return os.WEXITSTATUS(os.waitpid(child, 0)[1])
+        with contextlib.suppress(OSError), os.fdopen(writing, "w") as reply:
+            json.dump([code, out.getvalue(), err.getvalue()], reply)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as reply:
+        code, out_text, err_text = json.load(reply)
+    sys.stdout.write(out_text)
+    sys.stderr.write(err_text)
+    return int(code)
 
 
 def kill_through(state: State, words: list[str]) -> int:

@@ -201,7 +201,7 @@ def row(job: JobDict, form: str) -> str:
     if form == "W":
         started = moment(job["started"], "%m/%d-%H:%M:%S") if job.get("started") else " -"
         text += " {:<10} 000:00:00.00 0      0       {}  {} - ".format(
-            job["project"], job.get("runner") or "-", started
+            job["project"], (job.get("runner") or 1) if hosts else "-", started
         )
     elif not wide:
         text += "  " + "".join("\n" + " " * 45 + other for other in hosts[1:])
@@ -229,7 +229,7 @@ def wrapped(text: str) -> str:
     out = [text[:79]]
     rest = text[79:]
     while rest:
-        rest = rest[1:] if rest.startswith(" ") and len(out[-1]) < 79 else rest
+        rest = rest[1:] if rest.startswith(" ") else rest
         out.append(" " * 21 + rest[:58])
         rest = rest[58:]
     return "\n".join(out)
