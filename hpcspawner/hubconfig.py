@@ -57,7 +57,7 @@ def login(c: Any, site: sitechoice.Chosen) -> None:
     if site.password:
         c.JupyterHub.authenticator_class = TrialAuthenticator
         c.SharedPasswordAuthenticator.user_password = site.password
-        who = "an account of this machine" if os.getuid() == 0 else own_name()
+        who = " or ".join(ordinary_accounts()[:5]) if os.getuid() == 0 else own_name()
         print(f"\n  Log in as {who} with the password {site.password}\n", flush=True)
         return
     c.JupyterHub.authenticator_class = "pam"
@@ -65,6 +65,11 @@ def login(c: Any, site: sitechoice.Chosen) -> None:
         c.Authenticator.allowed_users = {own_name()}
     else:
         c.Authenticator.allow_all = True
+
+
+def ordinary_accounts() -> list[str]:
+    """Accounts of people on this machine, as far as it lists them (directories such as LDAP often list none)."""
+    return [entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60000] or ["an account of this machine"]
 
 
 def own_name() -> str:
