@@ -57,10 +57,10 @@ ensure_group_member() {
     id -nG "$1" | tr ' ' '\n' | grep -qx "$2" || usermod -aG "$2" "$1"
 }
 
-# ensure_system_user NAME HOME: an account for a service, nobody can log in to it.
+# ensure_system_user NAME HOME [SHELL]: an account for a service; without a shell nobody can log in to it.
 ensure_system_user() {
     id "$1" >/dev/null 2>&1 ||
-        useradd --system --user-group --home-dir "$2" --shell /usr/sbin/nologin "$1"
+        useradd --system --user-group --home-dir "$2" --shell "${3:-/usr/sbin/nologin}" "$1"
     install -d -o "$1" -g "$1" -m 0750 "$2"
 }
 

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from jupyterhub import orm
 from sqlalchemy import inspect
 from traitlets import Unicode, default
 
-from . import failure, form, legacy, menu, options
+from . import failure, form, hubapi, legacy, menu, metrics, options
 from .fleet import Fleet, fleet
 from .jobspawner import JobSpawner
 
@@ -63,10 +62,11 @@ class ChoosingSpawner(JobSpawner):
             self._load_config(self.config)
             for sentence in legacy.without_effect(self._configured()):
                 self.log.warning("batchspawner setting: %s", sentence)
+        self.fleet.on_change = metrics.job_changed
         if self.user is None:  # a class made for its help texts
             return
         session = inspect(self.orm_spawner).session if self.orm_spawner is not None else None
-        self.fleet.begin(lambda: _known_tags(session))
+        self.fleet.begin(lambda: hubapi.known_tags(session))
 
     def _configured(self) -> dict[str, Any]:
         return {name: value for section in self.section_names() for name, value in self.config[section].items()}
@@ -77,7 +77,8 @@ class ChoosingSpawner(JobSpawner):
         site, person = self.fleet.site, await self.person()
         shown = menu.describe(site, person, self.fleet.inventories(), self.fleet.inventory.ages())
         error, posted = self._recent_rejection()
-        return form.render(shown, self._last or None, error, posted, problems=self.fleet_problems())
+        ending = self.last_ending.words
+        return form.render(shown, self._last or None, error, posted, problems=self.fleet_problems(), ending=ending)
 
     @default("options_form")
     def _options_form_default(self) -> Any:
@@ -86,7 +87,9 @@ class ChoosingSpawner(JobSpawner):
     def fleet_problems(self) -> list[str]:
         """What users should know before they start: a cluster that does not answer."""
         found = []
-        for name in self.fleet.site.clusters:
+        for name, cluster in self.fleet.site.clusters.items():
+            if self.fleet.drains.text(name):
+                found.append(f"{cluster.title or name} takes no new servers: {self.fleet.drains.text(name)}")
             _, age, problem = self.fleet.inventory.get(name)
             if problem:
                 told = f"; figures are {round(age / 60)} min old" if age is not None else ""
@@ -115,11 +118,21 @@ class ChoosingSpawner(JobSpawner):
         except options.OptionError as error:
             self._refuse(error, user_options)
             raise failure.refused_choice(str(error)) from error
+        self._refuse_drained(self._choice, user_options)
         self._rejected = None
         self._last = self._choice.canonical()
         self._remember(self._last)
         if self.apply_user_options:
             await super()._run_apply_user_options(self.user_options)
+
+    def _refuse_drained(self, choice: options.Choice, given: Any) -> None:
+        text = self.fleet.drains.text(choice.cluster)
+        if text:
+            title = self.fleet.cluster(choice.cluster).title or choice.cluster
+            error = options.OptionError("cluster", choice.cluster, f"{title} takes no new servers: {text}")
+            self._choice = None
+            self._refuse(error, given)
+            raise failure.drained(error.text) from error
 
     async def choose(self, given: Any) -> options.Choice:
         """Validates against the site, the person and the live inventory; raises OptionError."""
@@ -173,11 +186,3 @@ def use_legacy_sections(scheduler_names: set[str]) -> bool:
     new = sorted(found.difference(_legacy_sections))
     _legacy_sections.extend(new)
     return bool(new)
-
-
-def _known_tags(session: Any) -> set[str]:
-    """Tags in the hub's database."""
-    if session is None:
-        return set()
-    states = [row.state for row in session.query(orm.Spawner)]
-    return {str(state["tag"]) for state in states if state and state.get("tag")}

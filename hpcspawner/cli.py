@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import __version__, sitefile
+from . import __version__, hubclient, hubcommands, sitefile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except sitefile.SiteError as error:
         print(error, file=sys.stderr)
+    except hubclient.HubError as error:
+        print(f"hpcspawner: {error}", file=sys.stderr)
     except OSError as error:
         print(f"hpcspawner: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
     except BrokenPipeError:
@@ -53,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     compiled.set_defaults(run=_compile)
     schema = site.add_parser("schema", help="prints the JSON schema of site files, for editors")
     schema.set_defaults(run=_schema)
+
+    hubcommands.add(commands)
 
     helper = commands.add_parser("helper", help="installs the helper").add_subparsers(required=True, metavar="ACTION")
     install = helper.add_parser("install", help="writes the helper as one file, for a sudo rule or a submit host")

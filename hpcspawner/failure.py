@@ -31,6 +31,11 @@ def refused_choice(text: str) -> StartFailure:
     return StartFailure(text, reason="options", status=400)
 
 
+def drained(text: str) -> StartFailure:
+    """An admin keeps the cluster free of new servers for a while."""
+    return StartFailure(text, reason="drained", status=503)
+
+
 def refused_job(text: str) -> StartFailure:
     """The scheduler said no."""
     return StartFailure(f"The scheduler refused the job: {text}", reason="refused", status=400)

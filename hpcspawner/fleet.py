@@ -8,18 +8,32 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import sitefile
+from .drains import Drains
 from .inventory import InventoryCache
 from .job import Inventory, PartitionInfo
-from .jobqueue import JobQueue, Journal
+from .jobqueue import Entry, JobQueue, Journal
 from .options import Person
 from .run_as import HelperError, Helpers
 from .sitemodel import ClusterSite, Site
 
 ACCOUNT_SECONDS = 300.0
 """How long the groups of a user count as fresh."""
+_ACCOUNT_RETRY = 5.0
+"""How long a failed question for them is not asked again: a submit host that is away must not hold up each form."""
+
+
+class _Account(NamedTuple):
+    """What the helper tells of a user; accounts: those of the scheduler, None: not known."""
+
+    groups: frozenset[str] = frozenset()
+    accounts: frozenset[str] | None = None
+
+
+def _names(told: Any) -> frozenset[str] | None:
+    return frozenset(map(str, told)) if isinstance(told, (list, tuple)) else None
 
 
 class Fleet:
@@ -30,13 +44,16 @@ class Fleet:
         self.site = site
         self.log = log
         self.journal = Journal(directory)
+        self.drains = Drains(directory)
         self.helpers = {name: Helpers(site, name, directory, log) for name in site.clusters}
         self.queues = {
             name: JobQueue(site, name, self.journal, self.helpers[name], instance=self.journal.instance, log=log)
             for name in site.clusters
         }
         self.inventory = InventoryCache({name: self._inventory_of(name) for name in site.clusters})
-        self._people: dict[str, tuple[float, frozenset[str]]] = {}
+        self._people: dict[str, tuple[float, _Account]] = {}
+        self.on_change: Callable[[Entry, Entry], None] = lambda before, after: None
+        """Told of each change of a job, before and after it; set before begin()."""
         self._begun: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -48,6 +65,7 @@ class Fleet:
 
     async def _begin(self, known: Callable[[], Iterable[str]]) -> None:
         for queue in self.queues.values():
+            queue.on_change(self.on_change)
             await queue.begin()
         for queue in self.queues.values():
             report = await queue.sweep(set(known()))
@@ -69,23 +87,25 @@ class Fleet:
 
     async def person(self, name: str, hub_groups: Iterable[str], *, admin: bool = False) -> Person:
         """Who asks: system groups (by the helper, where the accounts are) and the hub's own groups together."""
-        groups = await self._system_groups(name)
-        return Person(name=name, groups=groups | frozenset(hub_groups), accounts=None, admin=admin)
+        account = await self._account(name)
+        groups = account.groups | frozenset(hub_groups)
+        return Person(name=name, groups=groups, accounts=account.accounts, admin=admin)
 
-    async def _system_groups(self, name: str) -> frozenset[str]:
+    async def _account(self, name: str) -> _Account:
         cached = self._people.get(name)
         if cached and time.monotonic() - cached[0] < ACCOUNT_SECONDS:
             return cached[1]
         helpers = next(iter(self.helpers.values()))
+        asked, fresh = time.monotonic(), ACCOUNT_SECONDS
         try:
             answer = await helpers.call("account", "", timeout=15, name=name)
-            groups = frozenset(str(group) for group in answer.get("groups", ()))
+            account = _Account(_names(answer.get("groups")) or frozenset(), _names(answer.get("accounts")))
         except HelperError as error:
             # A directory that does not answer takes nobody's groups away.
             self.log.warning("Groups of %s could not be read: %s", name, error)
-            return cached[1] if cached else frozenset()
-        self._people[name] = (time.monotonic(), groups)
-        return groups
+            account, fresh = cached[1] if cached else _Account(), _ACCOUNT_RETRY
+        self._people[name] = (asked - ACCOUNT_SECONDS + fresh, account)
+        return account
 
     def later(self, work: Any) -> None:
         """Runs a coroutine in the background; an error is logged."""
@@ -129,3 +149,8 @@ def fleet(site: str, directory: str, log: Any = None) -> Fleet:
     if key not in _fleets:
         _fleets[key] = Fleet(sitefile.read(site), Path(directory), log or logging.getLogger("hpcspawner"))
     return _fleets[key]
+
+
+def fleets() -> list[Fleet]:
+    """All fleets of this process; one as a rule."""
+    return list(_fleets.values())

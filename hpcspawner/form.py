@@ -73,13 +73,16 @@ def render(
     error: OptionError | None = None,
     posted: Mapping[str, Any] | None = None,
     problems: Sequence[str] = (),
+    ending: str = "",
 ) -> str:
-    """Inner HTML of the hub's form. last: the choice of an earlier start; error and posted: of a refused one."""
+    """Inner HTML of the hub's form. last: the choice of an earlier start; error and posted: of a refused one; ending:
+    how the last job of this server ended."""
     shown = dict(posted if posted is not None else last or {})
     key = _chosen(menu, shown)
     drawn = {card.key: _draw(card, number, key, shown, error) for number, card in enumerate(menu.cards)}
     groups = [(cluster, [drawn[card.key] for card in cluster.cards]) for cluster in menu.clusters]
-    return str(_template().render(menu=menu, groups=groups, problems=problems, radio=RADIO, stamp=_stamp))
+    told = {"problems": problems, "ending": ending}
+    return str(_template().render(menu=menu, groups=groups, radio=RADIO, stamp=_stamp, **told))
 
 
 def parse(posted: Mapping[str, Iterable[Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ costs each call about 100 ms): let the Python that will run the helper pack it.
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import importlib.util
 import json
@@ -63,7 +64,12 @@ def sources() -> list[Path]:
 
 def _imported(path: Path) -> Iterator[Path]:
     """Modules of ours that a module imports by relative imports, wherever in it they stand."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    gc.disable()  # Python 3.11.2, Debian's, fails at random where a collection runs while it makes the tree
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    finally:
+        gc.enable()
+    for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))

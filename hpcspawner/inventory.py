@@ -49,6 +49,10 @@ class InventoryCache:
         shelf.wake()
         return shelf.known()
 
+    def peek(self, name: str) -> Known:
+        """The same without starting anything. Age is None where nobody reads, since then nothing is asked."""
+        return self._shelves[name].peek()
+
     def fresh(self) -> dict[str, Inventory | None]:
         """Inventories that are new enough to limit what may be chosen, by cluster."""
         for shelf in self._shelves.values():
@@ -87,6 +91,10 @@ class _Shelf:
     def known(self) -> Known:
         age = None if self._inventory is None else max(0.0, self._clock() - self._at)
         return Known(self._inventory, age, self._problem)
+
+    def peek(self) -> Known:
+        asking = self._task is not None and not self._task.done()
+        return self.known() if asking else Known(self._inventory, None, "")
 
     def fresh(self) -> Inventory | None:
         inventory, age, _ = self.known()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 
 class JobState(enum.Enum):
@@ -241,13 +241,11 @@ class SchedulerUnavailable(Exception):
 
 def plain(value: Any) -> Any:
     """A dataclass as JSON can carry it: enums by value, tuples as lists, defaults left out."""
+    if value is None or type(value) in _ATOMS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        out: Dict[str, Any] = {}
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            if item != _default(field):
-                out[field.name] = plain(item)
-        return out
+        items = ((name, getattr(value, name), default) for name, default in _defaults(type(value)))
+        return {name: plain(item) for name, item, default in items if item != default}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -255,6 +253,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value
+
+
+_ATOMS = frozenset((str, int, float, bool))
+_known_defaults: Dict[type, List[Tuple[str, Any]]] = {}
+
+
+def _defaults(cls: type) -> List[Tuple[str, Any]]:
+    """Names and defaults of a dataclass; looked up once, since an answer may tell of thousands of jobs."""
+    found = _known_defaults.get(cls)
+    if found is None:
+        fields = dataclasses.fields(cls)
+        found = _known_defaults[cls] = [(field.name, _default(field)) for field in fields]
+    return found
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy import inspect
 from . import STATE_SCHEMA, callback, report, schedulers
 from .fleet import Fleet
 from .jobqueue import Entry, JobQueue
+from .lastending import LastEnding
 
 
 class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
@@ -28,14 +29,18 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         self._run = 0
         self._summary = ""
         self._last: dict[str, Any] = {}
+        self._again = False
+        self.last_ending = LastEnding()
         self._reported = asyncio.Event()
         super().__init__(**kwargs)
 
     # What is kept ------------------------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """The last valid choice always; the job's own facts while there is a job."""
+        """The last valid choice and how the last job ended always; the job's own facts while there is a job."""
         state: dict[str, Any] = {"schema": STATE_SCHEMA, "last": self._last}
+        if self.last_ending:
+            state["last_ending"] = self.last_ending.as_json()
         if self.tag:
             state.update(
                 tag=self.tag,
@@ -52,6 +57,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
     def load_state(self, state: dict[str, Any]) -> None:
         """Reads what an earlier hub kept; unknown keys of a newer one are ignored."""
         self._last = dict(state.get("last") or {})
+        self.last_ending = LastEnding.from_json(state.get("last_ending"))
         self.tag = str(state.get("tag") or "")
         self._cluster = str(state.get("cluster") or "")
         self.job_id = str(state.get("job_id") or "")
@@ -64,12 +70,12 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
             self._reported.set()
 
     def clear_state(self) -> None:
-        """Forgets the job, never the last choice. The token goes too: a restarted hub knows it by its id only."""
+        """Forgets the job, never the last choice nor how the job ended. The token goes too: a restarted hub knows it by its id only."""
         super().clear_state()
         self._revoke_token()
         self.tag = self._cluster = self.job_id = self._url = self._summary = ""
         self._submitted, self._token_id, self._run = 0.0, 0, 0
-        self._reported = asyncio.Event()
+        self._again, self._reported = False, asyncio.Event()
 
     def persist(self) -> None:
         """Commits the state now: the hub itself saves it only after start() has returned."""
@@ -82,10 +88,20 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         self.tag, self._cluster, self._summary = tag, cluster, summary
         self._submitted = time.time()
         self._url, self._run, self.job_id = "", 0, ""
-        self._reported = asyncio.Event()
+        self._again, self._reported = False, asyncio.Event()
+        self.last_ending = LastEnding()
         token = orm.APIToken.find(inspect(self.orm_spawner).session, self.api_token)
         self._token_id = token.id if token else 0
         self.persist()
+
+    def note_ending(self, text: str) -> None:
+        """What the user reads on the pages from now on, until the next start."""
+        self.last_ending = LastEnding(text, time.time(), self.job_id)
+
+    def expect_again(self) -> None:
+        """The job was put back into the queue: its next run reports another place."""
+        self._again = True
+        self._reported.clear()
 
     def _revoke_token(self) -> None:
         if not self._token_id or self.orm_spawner is None:
@@ -114,6 +130,11 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         queue = self.queue
         return queue.entry(self.tag) if queue is not None and self.tag else None
 
+    @property
+    def reported_url(self) -> str:
+        """Scheme, host and port that the job has reported last."""
+        return self._url
+
     async def take_report(self, body: dict[str, Any]) -> tuple[int, str]:
         """The job says where its server listens. Returns an HTTP status and a sentence; a refusal changes nothing."""
         queue = self.queue
@@ -132,6 +153,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         queue.reported(self.tag, verdict.job_id, verdict.run)
         if isinstance(verdict, report.Changed):
             self.fleet.later(self.moved(verdict.url))
+        self._again = False
         self._reported.set()
         return 200, "thank you"
 
@@ -174,3 +196,9 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         proxy = self.user.settings.get("proxy")
         if proxy is not None:
             await proxy.add_user(self.user, self.name)
+
+    async def unroute(self) -> None:
+        """Takes the proxy's route away: requests come to the hub's own pages then."""
+        proxy = self.user.settings.get("proxy")
+        if proxy is not None:
+            await proxy.delete_user(self.user, self.name)

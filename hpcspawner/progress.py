@@ -38,6 +38,11 @@ def line(entry: Entry | None, *, now: float) -> Line:
     return Line(percent, " ".join(part if part.endswith((".", ";", "!")) else part + "." for part in parts))
 
 
+AGAIN = (
+    "The scheduler has put your job back into the queue. Your server starts again by itself, perhaps on another node; "
+    "what was not saved is lost."
+)
+
 STATES = {
     JobState.PENDING: "waiting in the queue",
     JobState.HELD: "held: it will not start without an admin",
@@ -52,7 +57,8 @@ STATES = {
 
 def job(entry: Entry | None, *, now: float) -> dict[str, Any]:
     """The same in parts, for the page's table: id, state, reason and node (texts, '' where there is none) and
-    estimated_start (seconds since the epoch, None where it is not known or no longer true)."""
+    estimated_start (seconds since the epoch, None where it is not known or no longer true); held: whether it can only
+    be cancelled."""
     if entry is None:
         return {}
     status = entry.status
@@ -62,6 +68,7 @@ def job(entry: Entry | None, *, now: float) -> dict[str, Any]:
         "state": STATES[entry.state] if entry.id else "being submitted",
         "reason": status.reason if status else "",
         "node": status.nodes[0] if status and status.nodes else "",
+        "held": entry.state is JobState.HELD,
         "estimated_start": round(start) if start is not None and start > now else None,
     }
 

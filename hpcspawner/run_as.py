@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import HELPER_PROTOCOL, helper_app, sitejson, ways
+from .connection import Connection, trouble
 from .sitemodel import ClusterSite, Site
 
 READS = frozenset({"version", "account", "query", "find", "tail", "inventory"})
@@ -29,13 +30,6 @@ READS = frozenset({"version", "account", "query", "find", "tail", "inventory"})
 
 _OVERHEAD = 10.0
 """Seconds that the helper gives up before the hub does: for sudo, ssh and the start of Python."""
-
-
-_NOT_CONNECTED = re.compile(
-    r"ssh: connect to host|ssh: Could not resolve|Permission denied|Host key verification failed|"
-    r"Connection timed out during banner|kex_exchange_identification"
-)
-"""ssh says that nothing was started over there; after any other loss a submit may have happened."""
 
 
 class HelperError(Exception):
@@ -75,7 +69,8 @@ class Helpers:
         self._site = sitejson.dump(site)
         self._directory = Path(directory).absolute()
         self._program = ""
-        self._sockets = ""
+        self._socket = ""
+        self._connection: Connection | None = None
         self._preparing = asyncio.Lock()
         self._left: set[asyncio.Task[Any]] = set()
 
@@ -91,7 +86,8 @@ class Helpers:
         self._may(verb, user)
         try:
             await self._prepare()
-            argv = ways.WAYS[self.kind](self.way, user, self._program, self._sockets)
+            await self._connect()
+            argv = ways.WAYS[self.kind](self.way, user, self._program, self._socket)
             request = self._request(verb, user, limit - min(_OVERHEAD, limit / 3), fields)
             code, out, err = await self._run(argv, request, limit, verb)
         except OSError as error:
@@ -135,12 +131,20 @@ class Helpers:
         return json.dumps(request).encode()
 
     async def _prepare(self) -> None:
-        """Before the first call: the packed helper, or the folder for ssh's socket."""
+        """Before the first call: the packed helper, or the place of ssh's connection."""
         async with self._preparing:
             if self.kind in _OWN_SITE and not _exists(self._program):
                 await self._pack()
-            if self.kind == "ssh" and not _exists(self._sockets):
-                self._sockets = ways.socket_directory(self._directory)
+            if self.kind == "ssh" and not _exists(os.path.dirname(self._socket)):
+                self._socket = ways.socket_path(self._directory, self.name, self.way)
+                argv = ways.WAYS["ssh"](self.way, "", "", self._socket)
+                self._connection = Connection(argv, self._socket, _process)
+
+    async def _connect(self) -> None:
+        """Before each call by ssh: without a connection nothing was asked, not even a submit."""
+        err = await self._connection.open() if self._connection is not None else ""
+        if err:
+            raise HelperError("unavailable", trouble(self.way, err))
 
     async def _pack(self) -> None:
         """Packs the helper with the Python that will run it; the hub's own where the site's is missing or too old."""
@@ -191,8 +195,8 @@ class Helpers:
         if self.kind in ("sudo", "ssh") and re.search(r"^sudo: ", err, re.MULTILINE):
             return HelperError("forbidden", f"sudo does not let the hub act for this user: {words}")
         if self.kind == "ssh" and code == 255:
-            kind = "unavailable" if _NOT_CONNECTED.search(err) else _lost(verb)
-            return HelperError(kind, f"the submit host {self.way.host} cannot be reached: {words}")
+            # The connection was lost on the way: after a submit there may be a job.
+            return HelperError(_lost(verb), trouble(self.way, err))
         return HelperError(_lost(verb), f"the helper gave no answer (exit code {code}): {words}")
 
 

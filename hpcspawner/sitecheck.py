@@ -135,6 +135,9 @@ def _url(path: str, url: str, local: bool) -> Found:
         yield path, f"{host} means another machine on each node; give an address that nodes can reach"
 
 
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[1-9][0-9]{0,4})?\Z")
+
+
 def _way(path: str, way: Way) -> Found:
     for name in ("helper", "python", "sudo"):
         yield from _absolute(f"{path}.{name}", getattr(way, name))
@@ -144,8 +147,10 @@ def _way(path: str, way: Way) -> Found:
             yield f"{path}.{name}", f"is of use for ssh only, and the kind is {way.kind}"
         elif way.kind == "ssh" and not value:
             yield f"{path}.{name}", "is missing; ssh needs it"
-        elif name in ("host", "account") and value and not HOST.match(value):
+        elif name == "account" and value and not HOST.match(value):
             yield f"{path}.{name}", f"{shown(value)} is no plain name"
+        elif name == "host" and value and not _HOST_AND_PORT.match(value):
+            yield f"{path}.{name}", f"{shown(value)} is no host name, with or without :PORT"
         elif name in ("identity", "known_hosts") and value:
             yield from _absolute(f"{path}.{name}", value, home=True)
 

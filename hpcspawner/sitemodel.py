@@ -89,7 +89,7 @@ class Way:
     helper: str = _f("sudo, ssh: path of the installed helper.pyz.", "/opt/hpcspawner/helper.pyz")
     python: str = _f("Python that runs the helper.", "/usr/bin/python3")
     sudo: str = _f("Path of sudo.", "/usr/bin/sudo")
-    host: str = _f("ssh: the submit host.", "")
+    host: str = _f("ssh: the submit host; HOST:PORT where its port is not 22.", "")
     account: str = _f("ssh: the service account there.", "")
     identity: str = _f("ssh: private key file.", "")
     known_hosts: str = _f("ssh: file with the pinned host keys.", "")

@@ -10,7 +10,7 @@ from typing import Any
 from jupyterhub.utils import url_path_join
 from traitlets import Integer
 
-from . import failure, gone, options, progress
+from . import attendance, failure, gone, options, progress
 from .choosing import ChoosingSpawner
 from .job import JobState
 from .jobqueue import Entry, JobQueue, SubmitFailed, SubmitLost, SubmitRefused
@@ -54,7 +54,7 @@ class HPCSpawner(ChoosingSpawner):
 
     async def _submit(self, queue: JobQueue, choice: options.Choice) -> None:
         person = await self.person()
-        fields = {
+        fields: dict[str, Any] = {
             "kind": "server",
             "choice": choice.canonical(),
             "groups": sorted(person.groups),
@@ -62,6 +62,8 @@ class HPCSpawner(ChoosingSpawner):
             "report": {"urls": [url_path_join(self._hub_api(), "batchspawner")]},
             "server_name": self.name,
         }
+        if person.accounts is not None:
+            fields["accounts"] = sorted(person.accounts)
         try:
             entry = await queue.submit(self.tag, self.user.name, fields, f"{self.user.name}/{self.name}")
         except SubmitRefused as error:
@@ -116,7 +118,12 @@ class HPCSpawner(ChoosingSpawner):
     def _submit_limit(self) -> float:
         site = self.fleet.site
         cluster = site.clusters.get(self._choice.cluster if self._choice else self._cluster)
-        return cluster.submit_timeout + cluster.lost_submit_limit + 60 if cluster else 60
+        if cluster is None:
+            return 60
+        # Nobody's time runs out in the line of submits, however slow it moves.
+        ahead = self.fleet.queues[cluster.cluster.name].in_line() + 1
+        each = max(1 / cluster.submits_per_second, cluster.submit_timeout / max(1, cluster.parallel_helpers - 1))
+        return ahead * each + cluster.submit_timeout + cluster.lost_submit_limit + 60
 
     def _profile(self) -> Profile:
         name = self._choice.profile if self._choice else self._last.get("profile", "")
@@ -124,10 +131,16 @@ class HPCSpawner(ChoosingSpawner):
 
     async def _ended(self, queue: JobQueue) -> failure.StartFailure:
         ending = await queue.why(self.tag)
+        self.note_ending(ending.text)
         self.log.error("Job %s (%s) of %s: %s", self.job_id, self.tag, self._log_name, ending.text)
         return failure.ended(f"Job {self.job_id} ended before the server was ready: {ending.text}", tuple(ending.lines))
 
     async def _too_long(self, queue: JobQueue, entry: Entry | None) -> failure.StartFailure:
+        found = await self._patience_lost(queue, entry)
+        self.note_ending(str(found.message))
+        return found
+
+    async def _patience_lost(self, queue: JobQueue, entry: Entry | None) -> failure.StartFailure:
         self.log.error("Job %s (%s) of %s took too long to start", self.job_id, self.tag, self._log_name)
         if entry is None or entry.state.waits or not entry.id:
             return failure.waited_too_long(self._queue_limit(), progress.line(entry, now=time.time()).text)
@@ -142,7 +155,7 @@ class HPCSpawner(ChoosingSpawner):
         Waits as a start does: the state becomes 'spawn', so that the page shows progress and DELETE works.
         """
         stored = str(self.server.url)
-        resume: asyncio.Task[None] = asyncio.ensure_future(self._resume())
+        resume: asyncio.Task[None] = asyncio.ensure_future(self.resume())
         self._check_pending, self._spawn_pending, self._spawn_future = False, True, resume
         await asyncio.wait([resume])
         self._spawn_pending = False
@@ -160,7 +173,8 @@ class HPCSpawner(ChoosingSpawner):
         self._gone = gone.GoneServer(stored)
         return stored
 
-    async def _resume(self) -> None:
+    async def resume(self) -> None:
+        """Until the server of a job that exists answers, also on another node; raises StartFailure."""
         await self.fleet.ready()
         queue = self.queue
         if queue is None:
@@ -170,6 +184,10 @@ class HPCSpawner(ChoosingSpawner):
             entry = queue.entry(self.tag)
             if entry is None or entry.ended:
                 raise await self._ended(queue)
+            if entry.state.waits and self._reported.is_set():
+                self.expect_again()
+                await self._until_reported(queue)
+                continue
             await _first(queue.changed(self.tag, since=entry), timeout=2)
         queue.answered(self.tag)
         if self.server is not None:
@@ -200,6 +218,25 @@ class HPCSpawner(ChoosingSpawner):
 
     # Running -----------------------------------------------------------------------------------------------------
 
+    _attending: asyncio.Task[None] | None = None
+
+    def start_polling(self) -> None:
+        """The hub calls this when the server runs: from now on its end is also noticed without a poll."""
+        super().start_polling()
+        self.stop_attending()
+        self._attending = asyncio.ensure_future(attendance.attend(self))
+        self.fleet.later(self._attending)
+
+    def stop_polling(self) -> None:
+        """The hub calls this when the server is to end, or has ended."""
+        super().stop_polling()
+        self.stop_attending()
+
+    def stop_attending(self) -> None:
+        attending, self._attending = self._attending, None
+        if attending is not None and attending is not asyncio.current_task():
+            attending.cancel()
+
     async def poll(self) -> int | None:
         """None while the job may run. Only positive proof of its end is an end; trouble with the scheduler is none."""
         if not self.tag:
@@ -218,7 +255,14 @@ class HPCSpawner(ChoosingSpawner):
             )
         if not entry.ended:
             return None
-        self.fleet.later(queue.clean(self.tag))
+        tag = self.tag
+        if self.job_id and not entry.cancel_wanted and self.last_ending.job_id != self.job_id:
+            # The folder with the job's own record goes next.
+            ending = await queue.why(tag)
+            if self.tag == tag:
+                self.note_ending(ending.text)
+                self.log.warning("Job %s (%s) of %s: %s", self.job_id, tag, self._log_name, ending.text)
+        self.fleet.later(queue.clean(tag))
         return 1
 
     async def stop(self, now: bool = False) -> None:
@@ -242,6 +286,8 @@ class HPCSpawner(ChoosingSpawner):
         """Events for one open page, from memory."""
         if self._summary:
             yield {"progress": 1, "message": self._summary}
+        if self._again:
+            yield {"progress": 2, "message": progress.AGAIN}
         said: Any = None
         while not self._reported.is_set():
             entry, now = self.entry(), time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import tempfile
@@ -15,16 +16,16 @@ ROOT_DIRECTORIES = ("/var/lib/hpcspawner", "/run/hpcspawner")
 """Where a hub that is root keeps the packed helper if its own state directory is closed to users."""
 
 
-def _self(way: Way, user: str, program: str, sockets: str) -> list[str]:
+def _self(way: Way, user: str, program: str, socket: str) -> list[str]:
     return [way.python, "-I", "-S", program]
 
 
-def _sudo(way: Way, user: str, program: str, sockets: str) -> list[str]:
+def _sudo(way: Way, user: str, program: str, socket: str) -> list[str]:
     helper = [way.python, "-I", "-S", way.helper]
     return [way.sudo, "-n", "-u", user, "--", *helper] if user else helper
 
 
-def _ssh(way: Way, user: str, program: str, sockets: str) -> list[str]:
+def _ssh(way: Way, user: str, program: str, socket: str) -> list[str]:
     """One connection serves all calls; the host's key must be the pinned one, and nothing is ever asked."""
     options = {
         "BatchMode": "yes",
@@ -35,7 +36,7 @@ def _ssh(way: Way, user: str, program: str, sockets: str) -> list[str]:
         "IdentitiesOnly": "yes",
         "IdentityFile": way.identity,
         "ControlMaster": "auto",
-        "ControlPath": os.path.join(sockets, "%C"),
+        "ControlPath": socket,
         "ControlPersist": "600",
         "ConnectTimeout": "10",
         "ServerAliveInterval": "15",
@@ -98,10 +99,12 @@ def open_to_users(directory: Path) -> bool:
     return True
 
 
-def socket_directory(directory: Path) -> str:
-    """A private folder whose path is short enough: socket paths end at 107 characters, ssh adds up to 58."""
-    path = directory / "ssh"
-    if len(str(path)) > 48:
-        return tempfile.mkdtemp(prefix="hpcspawner-")
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return str(path)
+def socket_path(directory: Path, cluster: str, way: Way) -> str:
+    """For ssh's socket, in a private folder; short: such paths end at 107 characters, and ssh adds 17 for a while."""
+    folder = directory / "ssh"
+    if len(str(folder)) > 70:
+        folder = Path(tempfile.mkdtemp(prefix="hpcspawner-"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The name stands for what is connected, and as whom: a changed site file must not go on with the old connection.
+    words = "\0".join((cluster, way.host, way.account, way.identity, way.known_hosts))
+    return str(folder / hashlib.sha256(words.encode()).hexdigest()[:16])

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 REAL = os.environ.get("HPCSPAWNER_TEST_REAL") == "1"
 """Set by deploy/test where every real part is there: a test that needs one then runs, and never skips."""
+
+
+
+def _sandbox_is_strict() -> bool:
+    conf = Path(os.environ.get("SLURM_CONF", "/nonexistent"))
+    return REAL and conf.is_file() and "JobSubmitPlugins=lua" in conf.read_text()
+
+
+STRICT = _sandbox_is_strict()
+"""Whether the Slurm is that of `deploy/slurm-sandbox up --strict`: then only tests marked strict or strict_too run."""
 
 MARKERS = {
     "slurm": "runs on a real Slurm",
@@ -18,6 +29,8 @@ MARKERS = {
 }
 AT_LEAST = {"slurm": 50, "other_user": 60, "browser": 6}
 """Fewer than these in a whole run on real parts is a failure, however green the rest."""
+AT_LEAST_STRICT = {"slurm": 40, "other_user": 40}
+"""The same for the second run, on the strict sandbox."""
 
 _ran: Counter[str] = Counter()
 _again: list[str] = []
@@ -26,9 +39,19 @@ _again: list[str] = []
 def pytest_configure(config: pytest.Config) -> None:
     for name, text in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
+    config.addinivalue_line("markers", "strict: needs the strict Slurm")
+    config.addinivalue_line("markers", "strict_too: runs on the plain and on the strict Slurm")
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    strict = item.get_closest_marker("strict")
+    return bool(strict or item.get_closest_marker("strict_too")) if STRICT else not strict
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if REAL:
+        config.hook.pytest_deselected(items=[item for item in items if not _runs_here(item)])
+        items[:] = [item for item in items if _runs_here(item)]
     for item in items:
         needs = [name for name in MARKERS if item.get_closest_marker(name)]
         if needs and not REAL:
@@ -45,7 +68,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if REAL:
         counts = ", ".join(f"{_ran[name]} {text}" for name, text in MARKERS.items())
-        terminalreporter.write_line(f"On real parts: {counts}")
+        terminalreporter.write_line(f"On real parts{', strict Slurm' if STRICT else ''}: {counts}")
     for nodeid in _again:
         terminalreporter.write_line(f"Needed a second try: {nodeid}")
 
@@ -57,7 +80,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     )
     if not (REAL and whole and exitstatus == 0):
         return
-    for name, least in AT_LEAST.items():
+    for name, least in (AT_LEAST_STRICT if STRICT else AT_LEAST).items():
         if _ran[name] < least:
             print(f"\nonly {_ran[name]} tests ran '{MARKERS[name]}', at least {least} must")
             session.exitstatus = 1

@@ -150,10 +150,10 @@ def shape(text: str) -> list[str]:
     """What stays of an answer when numbers, times, names in angle brackets and the width of columns are left out."""
     text = re.sub(r"\n {21}", "", text)
     text = re.sub(r"(Command <).*(?=>$)", r"\1", text, flags=re.MULTILINE)
-    text = re.sub(r"<[^<>\n]*>", "<>", text)
+    text = re.sub(r"(?<!<) ?<[^<>\n]*>", " <>", text)
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b", "day", text)
     text = re.sub(r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "month", text)
-    text = re.sub(r"\d+", "9", re.sub(r"={3,}", "===", text))
+    text = re.sub(r"\d+(,\d+)*", "9", re.sub(r"={3,}", "===", text))
     return [" ".join(one.split()) for one in text.splitlines() if one.strip()]
 
 
@@ -198,3 +198,43 @@ class Background:
     def end(self) -> Result:
         out, err = self.child.communicate(timeout=30)
         return Result(self.child.returncode, out, "".join(self.errors) + err)
+
+
+def preset_scripts(preset: str) -> dict[str, str]:
+    """The script of each profile of a preset, as the helper would render it for alice."""
+    from hpcspawner import options, schedulers, sitefile
+    from hpcspawner.access import Person
+    from hpcspawner.helper import jobplan
+    from hpcspawner.helper.identity import Account
+
+    site = sitefile.read(preset)
+    person = Person("alice", frozenset(), frozenset({"datascience"}))
+    alice = Account("alice", 5001, 5001, "/home/alice", "/bin/bash", ("alice",), (5001,))
+    found = {}
+    for name in site.profiles:
+        choice = options.validate(
+            site, {"profile": name, "account": "datascience"} if asks(site, name) else {"profile": name}, person
+        )
+        where = site.clusters[choice.cluster]
+        order = jobplan.Order(site, where, choice, alice, person)
+        tag = f"{site.prefix}-0a1b2c-abcdefghij"
+        folder = f"/home/alice/.hpcspawner/jobs/{tag}"
+        job = jobplan.job(order, tag, "server", "/home/alice/.hpcspawner/lib/0", folder, folder.replace("jobs", "logs"))
+        found[name] = schedulers.load(where.cluster.scheduler).script(where.cluster, job)
+    return found
+
+
+def asks(site: Any, profile: str) -> bool:
+    return "account" in site.profiles[profile].fields
+
+
+def same_as_golden(kind: str, preset: str, again: bool = os.environ.get("WRITE_GOLDEN") == "1") -> None:
+    """Compares with tests/schedulers/<kind>/golden; WRITE_GOLDEN=1 writes them again, for a look at the difference."""
+    folder = FOLDER / kind / "golden"
+    for name, text in preset_scripts(preset).items():
+        path = folder / f"{preset}-{name}.sh"
+        if again:
+            folder.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.read_text() == text, path.name
+    assert {path.name for path in folder.iterdir()} == {f"{preset}-{name}.sh" for name in preset_scripts(preset)}

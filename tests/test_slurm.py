@@ -405,21 +405,23 @@ def test_detail_of_elements_and_of_evil_names() -> None:
     ("row", "outcome", "reason"),
     [
         (
-            "7|alice|CANCELLED by 1002|0:15|main|1|2|3|n1|None",
+            "7|alice|CANCELLED by 1002|0:15|main|1|2|3|n1|1001|None",
             Outcome.CANCELLED,
             "cancelled by the user with number 1002",
         ),
-        ("7|alice|OUT_OF_MEMORY|0:125|main|1|2|3|n1|OutOfMemory", Outcome.OUT_OF_MEMORY, "it used more memory than"),
-        ("7|alice|OUT_OF_ME+|0:125|main|1|2|3|n1|OutOfMemory", None, ""),
-        ("7|alice|PREEMPTED|0:0|main|1|2|3|n[1-2]|None", Outcome.PREEMPTED, "higher priority"),
-        ("7|alice|DEADLINE|0:0|main|1|Unknown|3|None assigned|DeadLine", Outcome.TIMEOUT, "deadline"),
-        ("7|alice|BOOT_FAIL|0:0|main|1|2|3|n1|None", Outcome.NODE_FAILURE, "did not boot"),
-        ("7|alice|FAILED|2:0|main|1|2|3|n1|a|b", Outcome.FAILED, "exit code 2"),
+        ("7|alice|CANCELLED by 1001|0:15|main|1|2|3|n1|1001|None", Outcome.CANCELLED, "cancelled by its owner"),
+        ("7|alice|CANCELLED by 0|0:15|main|1|2|3|n1|1001|None", Outcome.CANCELLED, "cancelled by an administrator"),
+        ("7|alice|OUT_OF_MEMORY|0:125|main|1|2|3|n1|1001|OutOfMemory", Outcome.OUT_OF_MEMORY, "it used more memory than"),
+        ("7|alice|OUT_OF_ME+|0:125|main|1|2|3|n1|1001|OutOfMemory", None, ""),
+        ("7|alice|PREEMPTED|0:0|main|1|2|3|n[1-2]|1001|None", Outcome.PREEMPTED, "higher priority"),
+        ("7|alice|DEADLINE|0:0|main|1|Unknown|3|None assigned|1001|DeadLine", Outcome.TIMEOUT, "deadline"),
+        ("7|alice|BOOT_FAIL|0:0|main|1|2|3|n1|1001|None", Outcome.NODE_FAILURE, "did not boot"),
+        ("7|alice|FAILED|2:0|main|1|2|3|n1|1001|a|b", Outcome.FAILED, "exit code 2"),
     ],
 )
 def test_the_accounting_tells_when_the_controller_has_forgotten(row: str, outcome: Any, reason: str) -> None:
     forgotten = recorded("strict", "detail-forgotten-scontrol")
-    job = slurm.detailed(CLUSTER, "7", [forgotten, Result(0, f"8|bob|COMPLETED|0:0|main|1|2|3|n1|\n{row}\n", "")])
+    job = slurm.detailed(CLUSTER, "7", [forgotten, Result(0, f"8|bob|COMPLETED|0:0|main|1|2|3|n1|1002|\n{row}\n", "")])
     assert job is not None
     assert job.outcome is outcome
     assert reason in job.reason

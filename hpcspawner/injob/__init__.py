@@ -31,7 +31,8 @@ plan.json, written by the helper (0600, no secrets; keys marked * may be missing
     grace *             seconds between TERM and KILL when the job ends (default 10)
     log *               path of the job's log
     end                 path of end.json, which is written when the server has ended:
-                        {"tag", "job_id", "run", "exit_code", "signal", "started", "ended", "reason", "lines"}
+                        {"tag", "job_id", "run", "exit_code", "signal", "started", "ended", "reason", "cause",
+                        "lines"}; cause: "walltime", "memory" or ""
 
 The job reports {"protocol", "tag", "job_id", "run", "host", "port", "url_scheme"} to the hub, see report.py there.
 

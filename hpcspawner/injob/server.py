@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional
 
 if TYPE_CHECKING or __package__:
     from . import hpcspawner_kernels as kernels
+    from . import hpcspawner_memory as memory
     from . import hpcspawner_notice as notice
     from . import hpcspawner_place as place
     from . import hpcspawner_process as process
@@ -21,6 +22,7 @@ if TYPE_CHECKING or __package__:
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import hpcspawner_kernels as kernels
+    import hpcspawner_memory as memory
     import hpcspawner_notice as notice
     import hpcspawner_place as place
     import hpcspawner_process as process
@@ -124,6 +126,9 @@ class Wrapper:
         self.child = 0
         self.told = 0
         """The signal that told us to end."""
+        self.cause = ""
+        self.killed = memory.killed()
+        """Processes of the job that the kernel had ended for memory before we began."""
 
     def prepare(self) -> None:
         """Makes the job's private directory, environment and session file. Raises Failure, OSError, PlaceError."""
@@ -263,16 +268,20 @@ class Wrapper:
         return isinstance(port, int) and bool(process.listeners(port))
 
     def reason(self, status: int) -> str:
-        """Why the server ended, in words."""
+        """Why the server ended, in words; sets the cause: walltime, memory, or nothing that the hub has a word for."""
         noted = str(session.read(self.notes).get("reason") or "") if self.notes else ""
         if noted:
             return noted
         if self.told:
             if self.told in (signal.SIGXCPU, signal.SIGUSR2) or (self.ends and time.time() > self.ends - 90):
+                self.cause = "walltime"
                 return "the walltime was reached"
             return "ended from outside ({})".format(signal.Signals(self.told).name)
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
+            if number == signal.SIGKILL and memory.killed() > self.killed:
+                self.cause = "memory"
+                return "the server needed more memory than the job has and was ended"
             more = ": perhaps it needed more memory than the job has" if number == signal.SIGKILL else ""
             return "the server was ended by signal {}{}".format(number, more)
         code = os.WEXITSTATUS(status)
@@ -290,6 +299,7 @@ class Wrapper:
             "started": self.started,
             "ended": time.time(),
             "reason": reason,
+            "cause": self.cause,
             "lines": last_lines(self.plan.get("log") or "/proc/self/fd/2"),
         }
         try:

@@ -14,8 +14,9 @@ sweep.py       jobs that nobody knows any more; cleaning.py what they leave behi
 
 from .entry import Ending, Entry
 from .errors import SubmitError, SubmitFailed, SubmitLost, SubmitRefused
+from .instance import JournalError
 from .jobqueue import JobQueue
-from .journal import Journal, JournalError
+from .journal import Journal
 from .settings import Settings
 from .sweep import SweepReport
 

@@ -127,10 +127,12 @@ class Applying:
             book.change(tag, trouble=text)
 
     def _seen(self, entry: Entry, status: JobStatus, at: float) -> None:
+        state = state_of(status, asked=at, reported=self._reported_at.get(entry.tag))
+        if status is entry.status and state is entry.state and not entry.trouble:
+            return
         changed = entry.changed_by_site
         if status is not entry.status and entry.choice:
             changed = readback.changes(entry.choice, status) or changed
-        state = state_of(status, asked=at, reported=self._reported_at.get(entry.tag))
         self.desk.book.change(entry.tag, status=status, state=state, changed_by_site=changed, trouble="")
 
     def _ended(self, entry: Entry, status: JobStatus) -> None:

@@ -34,6 +34,8 @@ class Book:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self.on_end: Callable[[Entry], None] = lambda entry: None
         """Called with each job that has just ended."""
+        self.on_change: Callable[[Entry, Entry], None] = lambda before, after: None
+        """Called with each change: the job before and after it."""
         self.missing: set[str] = set()
         """Jobs that the last good answer about them lacked."""
         self.from_journal: set[str] = set()
@@ -110,6 +112,7 @@ class Book:
         if kept and not self._journal.closed:
             self._journal.change(tag, **_columns(after, kept))
         self._wake(tag)
+        self.on_change(before, after)
         return after
 
     def sight(self, tag: str) -> Sight:

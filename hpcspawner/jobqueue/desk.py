@@ -50,8 +50,9 @@ class Desk:
         self.counts: Counter[str] = Counter()
         self.slots = Slots(self.cluster.parallel_helpers)
         self.closing = False
-        self.orphans = 0
-        """Jobs that the last sweep found and left alone."""
+        self.orphans: frozenset[str] = frozenset()
+        """Tags of jobs that the last sweep found and left alone."""
+        self.made = time.monotonic()
         self._instance = instance
         self._helpers = helpers
         self.wake: Callable[[], None] = lambda: None

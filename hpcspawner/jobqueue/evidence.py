@@ -91,6 +91,9 @@ def judge(sight: Sight, look: Look, rules: Rules, *, tag: str, user: str, ending
     """
     status = look.status
     if status is not None and belongs(tag, user, sight.named, status):
+        finding = Finding.SEEN if status.state.lives else Finding.ENDED
+        if sight.seen and sight.named and not sight.misses:
+            return finding, sight
         # A look as the owner at a job that the hub's answers lack: the site hides it from the hub.
         hidden = look.view == OWNER and sight.view == HUB and (sight.misses or not sight.seen)
         seen = dataclasses.replace(
@@ -101,7 +104,7 @@ def judge(sight: Sight, look: Look, rules: Rules, *, tag: str, user: str, ending
             misses=0,
             missing_since=None,
         )
-        return (Finding.SEEN if status.state.lives else Finding.ENDED), seen
+        return finding, seen
     if look.view != sight.view:
         return Finding.WAIT, sight
     return _absent(_missed(sight, look), look, rules, ending)

@@ -18,13 +18,14 @@ from .desk import Desk, HelperLike
 from .entry import Ending, Entry
 from .evidence import HUB, OWNER, Sight
 from .figures import figures
+from .instance import JournalError
 from .journal import Journal
 from .lost import Lookup
 from .postmortem import Postmortem
 from .removal import Removal
 from .settings import Settings
 from .submission import Submission
-from .sweep import SweepReport, sweep
+from .sweep import SweepReport, left_alone, sweep
 from .watch import Watch
 
 
@@ -162,7 +163,11 @@ class JobQueue:
         if not id:
             self._lookup.start(tag)
         self._desk.wake()
-        await on_disk(written)
+        try:
+            await on_disk(written)
+        except JournalError as error:
+            # Watched all the same; after a restart it is taken over again.
+            self._desk.log.error("%s could not be noted: %s", tag, error)
         return self._book.entry(tag)
 
     def stored(self, tag: str) -> None:
@@ -221,6 +226,10 @@ class JobQueue:
         if entry is None:
             return Ending(text="The job is not known.")
         return await self._postmortem.why(entry, lines)
+
+    def in_line(self) -> int:
+        """Jobs that wait to be submitted."""
+        return len(self._submission.line)
 
     def stats(self) -> dict[str, Any]:
         """Figures for a health page: see figures.py."""
@@ -283,6 +292,27 @@ class JobQueue:
         if not entry.id:
             return False
         return await self._removal.want(tag)
+
+    def forget(self, tag: str) -> None:
+        """Lets go of a job that an admin does not want to be watched: neither job nor files are touched from now on."""
+        if tag in self._book and not self._book.entry(tag).ended:
+            self._desk.log.warning("%s is forgotten", tag)
+            self._book.change(tag, cleaned=True)
+            self._book.end(tag, Ending(text="An admin let go of the job.", source="forgotten"), time.time())
+
+    def keep(self, tag: str) -> None:
+        """Nobody's job from now on: the queue itself cleans up after its end, and does not report it any more."""
+        if tag in self._book:
+            self._desk.orphans -= {tag}
+            self._book.change(tag, abandoned=True)
+
+    def orphans(self) -> frozenset[str]:
+        """Tags of living jobs that the sweep found, and left alone."""
+        return left_alone(self._desk)
+
+    def on_change(self, call: Callable[[Entry, Entry], None]) -> None:
+        """call: told of each change, with the job before and after it. It must be quick and never raise."""
+        self._book.on_change = call
 
     async def clean(self, tag: str) -> None:
         """Secrets and folder of an ended job go (of one that lives, after its end). Never raises for trouble."""

@@ -6,19 +6,17 @@ no disk makes the loop wait, and sixty submits at once cost a few fsyncs.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import re
-import secrets
 import sqlite3
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import STATE_SCHEMA
+from .instance import JournalError, instance, lock
 
 COLUMNS: Mapping[str, str] = {
     "tag": "TEXT PRIMARY KEY",
@@ -46,13 +44,8 @@ COLUMNS: Mapping[str, str] = {
 }
 """Of the table jobs. Columns are only ever added: an older hub reads what it knows."""
 
-_INSTANCE = re.compile(r"[0-9a-f]{6}\Z")
 _TABLES = ("choice", "ending")
 Write = tuple[str, tuple[Any, ...]]
-
-
-class JournalError(Exception):
-    """The journal cannot be used; str() names the file and the cause."""
 
 
 class Journal:
@@ -61,9 +54,9 @@ class Journal:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "journal.sqlite"
-        self._lock_fd = _lock(self.directory / "journal.lock")
+        self._lock_fd = lock(self.directory / "journal.lock")
         try:
-            self.instance = _instance(self.directory / "instance")
+            self.instance = instance(self.directory / "instance")
             self._db = self._open()
         except BaseException:
             os.close(self._lock_fd)
@@ -130,20 +123,46 @@ class Journal:
         if not work:
             return
         try:
+            self._together(work)
+            self.trouble = ""
+        except sqlite3.OperationalError as error:
+            # A full or absent disk: nothing is lost, the next write tries all of it again.
+            with self._guard:
+                self._gathered[:0] = work
+            self._fail(error)
+        except sqlite3.Error as error:
+            if len(work) == 1:
+                self._fail(error)
+            self._one_by_one(work)
+
+    def _together(self, work: list[Write]) -> None:
+        try:
             self._db.execute("BEGIN IMMEDIATE")
             for sql, values in work:
                 self._db.execute(sql, values)
             self._db.execute("COMMIT")
-            self.trouble = ""
-        except sqlite3.Error as error:
-            self.trouble = str(error)
+        except sqlite3.Error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                # A full or absent disk: nothing is lost, the next write tries all of it again.
+            raise
+
+    def _one_by_one(self, work: list[Write]) -> None:
+        """A write that is wrong in itself (a tag that is there already) must not take the others along."""
+        wrong: sqlite3.Error | None = None
+        for write in work:
+            try:
+                self._together([write])
+            except sqlite3.OperationalError:
                 with self._guard:
-                    self._gathered[:0] = work
-            raise JournalError(f"{self.path}: {error}") from error
+                    self._gathered.append(write)
+            except sqlite3.Error as error:
+                wrong = error
+        if wrong is not None:
+            self._fail(wrong)
+
+    def _fail(self, error: sqlite3.Error) -> NoReturn:
+        self.trouble = str(error)
+        raise JournalError(f"{self.path}: {error}") from error
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -213,42 +232,3 @@ def _migrate(db: sqlite3.Connection) -> None:
     if schema < STATE_SCHEMA:
         db.execute(f"PRAGMA user_version = {STATE_SCHEMA}")
     # A newer number is no error: columns are only added, so that the way back from an upgrade works.
-
-
-def _lock(path: Path) -> int:
-    """Holds the lock as long as the descriptor is open; the kernel gives it back when the process dies."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
-        raise JournalError(f"{path}: another process (pid {owner}) uses this journal") from error
-    os.truncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd
-
-
-def _instance(path: Path) -> str:
-    """Six hex digits, made once: they tell this hub's jobs from those of a test hub or a gateway."""
-    try:
-        found = path.read_text("ascii").strip()
-    except FileNotFoundError:
-        found = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"{path}: {error}") from error
-    if found:
-        if not _INSTANCE.match(found):
-            raise JournalError(f"{path}: {found!r} is no instance id (six hex digits)")
-        return found
-    made = secrets.token_hex(3)
-    new = path.with_suffix(".new")
-    with open(new, "w", encoding="ascii") as file:
-        file.write(made + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    return made

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..job import JobStatus, Outcome
+from ..units import format_walltime
 from . import answers
 from .desk import TROUBLE, Desk, words
 from .entry import Ending, Entry
@@ -24,6 +25,10 @@ _SENTENCES: Mapping[Outcome, str] = {
     Outcome.LAUNCH_FAILURE: "The scheduler could not launch the job.",
     Outcome.UNKNOWN: "The job ended; the reason is not known.",
 }
+_TELL_ALL = (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.PREEMPTED)
+"""Outcomes whose sentence says all; the scheduler's reason would say it twice."""
+_PLAIN = (Outcome.COMPLETED, Outcome.FAILED)
+"""Outcomes that the job's own record may know better."""
 
 
 def of_status(status: JobStatus, source: str = "scheduler") -> Ending:
@@ -32,7 +37,13 @@ def of_status(status: JobStatus, source: str = "scheduler") -> Ending:
     if outcome is Outcome.UNKNOWN and (status.exit_code or status.signal):
         outcome = Outcome.FAILED
     text = sentence(outcome, status.exit_code, status.signal, status.reason)
+    if outcome is Outcome.TIMEOUT and status.walltime:
+        text = f"{text[:-1]} ({format_walltime(status.walltime)})."
     return Ending(outcome, text, source, status.exit_code, status.signal, status.ends)
+
+
+CAUSES: Mapping[str, Outcome] = {"walltime": Outcome.TIMEOUT, "memory": Outcome.OUT_OF_MEMORY}
+"""What the wrapper has found out about the end, in the words of its record."""
 
 
 def of_record(record: Mapping[str, Any], entry: Entry) -> Ending:
@@ -40,7 +51,9 @@ def of_record(record: Mapping[str, Any], entry: Entry) -> Ending:
     code, signal = answers.number(record, "exit_code"), answers.number(record, "signal")
     reason, ended = answers.text(record, "reason"), record.get("ended")
     failed = bool(code) or bool(signal)
-    outcome = Outcome.CANCELLED if failed and entry.cancel_wanted else Outcome.FAILED if failed else Outcome.COMPLETED
+    outcome = CAUSES.get(answers.text(record, "cause")) or (Outcome.FAILED if failed else Outcome.COMPLETED)
+    if outcome is Outcome.FAILED and entry.cancel_wanted:
+        outcome = Outcome.CANCELLED
     lines = record.get("lines")
     return Ending(
         outcome,
@@ -69,7 +82,9 @@ def sentence(outcome: Outcome, code: int | None, signal: int | None, reason: str
             text = f"{text[:-1]} ({signal_name(signal)})."
         elif code:
             text = f"{text[:-1]} (exit code {code})."
-    reason = reason.strip()
+    reason = "" if outcome in _TELL_ALL else reason.strip()
+    if outcome is Outcome.CANCELLED and reason.startswith("cancelled by "):
+        return f"The job was {reason}."
     if reason and reason.rstrip(".").casefold() not in text.casefold():
         text += " " + _proper(reason)
     return text
@@ -100,8 +115,14 @@ def merge(scheduler: Ending | None, record: Ending | None, detail: Ending | None
     if not found:
         return None
     best = (known or found)[0]
-    plain = best.outcome in (Outcome.COMPLETED, Outcome.FAILED)
-    text = record.text if record is not None and plain and record.outcome is not Outcome.UNKNOWN else best.text
+    text = best.text
+    if record is not None and best.outcome in _PLAIN and record.outcome is not Outcome.UNKNOWN:
+        text = record.text
+        # A scheduler that counts no memory knows only that the job failed.
+        best = dataclasses.replace(best, outcome=record.outcome if record.outcome not in _PLAIN else best.outcome)
+    elif detail is not None and best.outcome is Outcome.CANCELLED is detail.outcome:
+        # Only the accounting knows by whom.
+        text = detail.text
     return dataclasses.replace(
         best,
         text=text,
@@ -118,7 +139,11 @@ def record_counts(record: Mapping[str, Any] | None, entry: Entry) -> bool:
     if record is None or record.get("tag") != entry.tag:
         return False
     run = answers.number(record, "run")
-    return run is None or run >= entry.run
+    if run is None or run > entry.run:
+        return True
+    # What ran and waits again was put back into the queue: its record tells of the former run.
+    waits_again = entry.reported and entry.status is not None and entry.status.state.waits
+    return run == entry.run and not (waits_again and not entry.ended)
 
 
 class Postmortem:
@@ -151,10 +176,19 @@ class Postmortem:
             return dataclasses.replace(_living(entry), lines=read or (record.lines if record else ()), log=path)
         proved = shown if shown is not None and not shown.provisional else None
         ending = merge(proved, record, detail) or shown or of_absence(entry)
+        if ending.text == _SENTENCES[Outcome.CANCELLED]:
+            ending = dataclasses.replace(ending, text=_cancelled(entry))
         ending = dataclasses.replace(ending, lines=read or ending.lines, log=path, ended=ending.ended or entry.ended_at)
         if entry.tag in self.desk.book:
             self.desk.book.change(entry.tag, ending=ending)
         return ending
+
+
+def _cancelled(entry: Entry) -> str:
+    """By whom, as far as it is known without the scheduler's accounting."""
+    if entry.cancel_wanted:
+        return "The job was cancelled from the hub."
+    return "The job was cancelled on the cluster, by its owner or an administrator."
 
 
 def _living(entry: Entry) -> Ending:

@@ -15,7 +15,7 @@ from .desk import Desk, words
 from .entry import Ending, Entry
 from .errors import SubmitError, SubmitFailed, SubmitRefused
 from .evidence import HUB, OWNER, Sight
-from .journal import JournalError
+from .instance import JournalError
 from .limiter import Left, Line
 from .lost import Lookup
 from .removal import Removal

@@ -48,6 +48,12 @@ def decide(orphans: list[Entry], living: int, unknown: Set[str]) -> str:
     return ""
 
 
+def left_alone(desk: Desk) -> frozenset[str]:
+    """Orphans that a sweep did not cancel, that still live, and of which no admin has disposed."""
+    living = {entry.tag for entry in desk.book.living() if not entry.cancel_wanted}
+    return desk.orphans & living if desk.orphans else desk.orphans
+
+
 def sweep(desk: Desk, removal: Removal, known: Set[str]) -> SweepReport:
     """Cancels the orphans of earlier processes, or says why not. known: the tags of all jobs that the caller has."""
     book = desk.book
@@ -64,5 +70,5 @@ def sweep(desk: Desk, removal: Removal, known: Set[str]) -> SweepReport:
         book.change(tag, cancel_wanted=True, abandoned=True)
         removal.want(tag)
     desk.counts["orphans"] += len(tags)
-    desk.orphans = len(tags) - len(cancelled)
+    desk.orphans = frozenset(tags).difference(cancelled)
     return SweepReport(tags, cancelled, tuple(sorted(unknown)), text)

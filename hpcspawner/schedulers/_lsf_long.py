@@ -85,10 +85,14 @@ def _events(status: JobStatus, lines: List[str]) -> JobStatus:
             found = dataclasses.replace(found, submitted=when, partition=found.partition or _queue(said))
         elif re.match(r"(\[\d+\] )?([Ss]tarted|[Dd]ispatched)", said):
             # In a history this may be a later run, after one that ended.
-            state = found.state if found.word else JobState.UNKNOWN
+            over = found.state is JobState.ENDED and not status.word
+            if over:
+                found = dataclasses.replace(
+                    found, state=JobState.UNKNOWN, word="", outcome=None, reason="", exit_code=None, signal=None
+                )
             ends = when + status.walltime if when is not None and status.walltime is not None else None
             nodes = _hosts(said) or found.nodes
-            found = dataclasses.replace(found, state=state, started=when, ends=ends, nodes=nodes, outcome=None)
+            found = dataclasses.replace(found, started=when, ends=ends, nodes=nodes)
         elif re.match(r"(Done successfully|Exited|Completed)", said) and not _alive(status):
             found = _ended(found, said, lines)
     if found.state is JobState.ENDED and found.outcome is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Dict, Mapping, Optional, Sequence
 
@@ -10,7 +11,10 @@ from . import _slurm_text as text
 from . import _slurm_words as words
 from ._slurm_query import first_node, judged
 
-_SACCT = ("JobID", "User", "State", "ExitCode", "Partition", "SubmitTime", "StartTime", "EndTime", "NodeList", "Reason")
+_SACCT = ("JobID", "User", "State", "ExitCode", "Partition", "SubmitTime", "StartTime", "EndTime", "NodeList") + (
+    "UID",
+    "Reason",
+)
 """Fields of sacct by the names that scontrol gives them."""
 _SACCT_NAMES = {"SubmitTime": "Submit", "StartTime": "Start", "EndTime": "End"}
 
@@ -33,15 +37,24 @@ def detail(cluster: Cluster, id: str) -> Sequence[Command]:
 
 def detailed(cluster: Cluster, id: str, results: Sequence[Result]) -> Optional[JobStatus]:
     """What they told; None where nothing. Never raises."""
+    found = []
     for index, read in enumerate((_of_scontrol, _of_sacct)):
         if index < len(results) and results[index].code == 0:
             try:
-                status = read(id, results[index].out)
+                found.append(read(id, results[index].out))
             except (ValueError, IndexError, SchedulerUnavailable):
                 continue
-            if status is not None:
-                return status
-    return None
+    known = [status for status in found if status is not None]
+    if len(known) > 1 and known[0].outcome is Outcome.CANCELLED is known[1].outcome:
+        # Only the accounting knows by whom.
+        return dataclasses.replace(known[0], reason=known[1].reason)
+    return known[0] if known else None
+
+
+def _canceller(uid: str, owner: str) -> str:
+    if uid == owner:
+        return "cancelled by its owner"
+    return "cancelled by an administrator" if uid == "0" else "cancelled by the user with number {}".format(uid)
 
 
 _JOB = re.compile(r"^(?=JobId=[0-9]+ )", re.MULTILINE)
@@ -101,7 +114,7 @@ def _status(id: str, fields: Mapping[str, str], name: str) -> JobStatus:
         outcome, reason = words.ending(word, native, exit_code, signal, at_once)
         by = re.match(r"CANCELLED by (\d+)", said)
         if by:
-            reason = "cancelled by the user with number {}".format(by.group(1))
+            reason = _canceller(by.group(1), fields.get("UID", ""))
     begun = text.epoch(fields.get("StartTime", ""))
     return JobStatus(
         id=id,

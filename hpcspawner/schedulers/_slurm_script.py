@@ -14,13 +14,17 @@ _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./%-]")
 
 # Set by --export=NONE and by the batch job's own memory request, and srun and sbatch take them for their own options:
-# srun in a cell would find no command, or refuse two memory options at once. The runtime directory is another host's.
+# srun in a cell would find no command, or refuse two memory options at once. Task counts would reach srun inside a job
+# that a cell submits, where sbatch sets them only if asked to. The runtime directory is another host's.
 UNSET = (
     "SLURM_EXPORT_ENV",
     "SLURM_GET_USER_ENV",
     "SLURM_MEM_PER_NODE",
     "SLURM_MEM_PER_CPU",
     "SLURM_MEM_PER_GPU",
+    "SLURM_NTASKS",
+    "SLURM_NTASKS_PER_NODE",
+    "SLURM_NPROCS",
     "XDG_RUNTIME_DIR",
 )
 

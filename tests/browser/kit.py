@@ -21,7 +21,7 @@ from ..real.hub import USER_PYTHON, Hub, until
 CHROMIUM = os.environ.get("HPCSPAWNER_TEST_CHROMIUM", "/usr/bin/chromium")
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-dev-shm-usage"]
 PASSWORDS = {"alice": "alice-pw", "bob": "bob-pw"}
-PATIENCE = 90_000
+PATIENCE = 25_000
 """Milliseconds before a condition that must come true counts as failed."""
 CORES = 8
 
@@ -202,7 +202,7 @@ def choose(page: Page, title: str, **values: str) -> Locator:
     chosen = card(page, title)
     chosen.locator(".hpc-head").click()
     for label, value in values.items():
-        chosen.get_by_label(label.capitalize()).fill(value)
+        chosen.get_by_label(label.capitalize(), exact=True).fill(value)
     return chosen
 
 

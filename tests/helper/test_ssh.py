@@ -122,7 +122,6 @@ async def test_a_job_is_submitted_for_a_user_of_the_submit_host(host: SubmitHost
 
 async def test_all_calls_share_one_connection(host: SubmitHost, hub: Path, shared: Path) -> None:
     helpers = host.helpers(hub)
-    await helpers.call("version", "")
     await asyncio.gather(*(helpers.call("query", user, ids=["1"]) for user in ("alice", "", "alice", "")))
     accepted = [line for line in (shared / "sshd.log").read_text().splitlines() if "Accepted publickey" in line]
     assert len(accepted) == 1
@@ -133,7 +132,7 @@ async def test_another_host_key_than_the_pinned_one_is_refused(host: SubmitHost,
     other = (host.folder / "other.pub").read_text().split()
     known = host.folder / "known"
     known.write_text(f"{known.read_text().split()[0]} {other[0]} {other[1]}\n")
-    with pytest.raises(HelperError, match="Host key verification failed") as caught:
+    with pytest.raises(HelperError, match="does not show the key that .*/known has for it") as caught:
         await host.helpers(hub).call("query", "alice", ids=["1"])
     assert caught.value.kind == "unavailable"
 

@@ -40,6 +40,26 @@ def status(**fields: Any) -> JobStatus:
             "A node of the job failed. Node n3 is down.",
         ),
         ({"outcome": Outcome.TIMEOUT, "exit_code": 1}, Outcome.TIMEOUT, "The job reached the end of its walltime."),
+        (
+            {"outcome": Outcome.TIMEOUT, "walltime": 60, "reason": "the walltime was reached"},
+            Outcome.TIMEOUT,
+            "The job reached the end of its walltime (00:01:00).",
+        ),
+        (
+            {"outcome": Outcome.OUT_OF_MEMORY, "reason": "it used more memory than it had asked for"},
+            Outcome.OUT_OF_MEMORY,
+            "The job needed more memory than it had asked for and was ended.",
+        ),
+        (
+            {"outcome": Outcome.PREEMPTED, "reason": "it had to make room"},
+            Outcome.PREEMPTED,
+            "The scheduler ended the job to make room for another one.",
+        ),
+        (
+            {"outcome": Outcome.CANCELLED, "reason": "cancelled by its owner"},
+            Outcome.CANCELLED,
+            "The job was cancelled by its owner.",
+        ),
     ],
 )
 def test_words_of_the_scheduler(fields: dict[str, Any], outcome: Outcome, text: str) -> None:
@@ -57,6 +77,9 @@ def test_every_outcome_has_a_sentence(outcome: Outcome) -> None:
     [
         ({"exit_code": 0, "reason": "no work for 30 minutes"}, Outcome.COMPLETED, "No work for 30 minutes."),
         ({"exit_code": 1, "reason": ""}, Outcome.FAILED, "The job failed (exit code 1)."),
+        ({"signal": 9, "cause": "memory", "reason": "x"}, Outcome.OUT_OF_MEMORY, "X."),
+        ({"exit_code": 143, "cause": "walltime", "reason": "x"}, Outcome.TIMEOUT, "X."),
+        ({"exit_code": 1, "cause": "a word of tomorrow", "reason": "x"}, Outcome.FAILED, "X."),
         ({"signal": 11, "exit_code": None}, Outcome.FAILED, "The job failed (signal 11, SIGSEGV)."),
         ({"exit_code": "1", "signal": [], "ended": "x", "lines": 3, "reason": {}}, Outcome.COMPLETED, None),
     ],
@@ -96,6 +119,51 @@ def test_order_of_evidence(
     ending = pm.merge(scheduler, record, accounting)
     assert ending is not None
     assert (ending.source, ending.text) == (source, text)
+
+
+def test_a_scheduler_that_counts_no_memory_is_told_better_by_the_record() -> None:
+    record = pm.of_record({"signal": 9, "cause": "memory", "reason": "the server needed more memory"}, ENTRY)
+    ending = pm.merge(FAILED, record, None)
+    assert ending is not None
+    assert (ending.outcome, ending.text) == (Outcome.OUT_OF_MEMORY, "The server needed more memory.")
+
+
+def test_only_the_accounting_knows_who_cancelled() -> None:
+    plain = pm.of_status(status(outcome=Outcome.CANCELLED, reason="cancelled"))
+    by = pm.of_status(status(outcome=Outcome.CANCELLED, reason="cancelled by an administrator"), "accounting")
+    ending = pm.merge(plain, RECORD, by)
+    assert ending is not None
+    assert ending.text == "The job was cancelled by an administrator."
+
+
+@pytest.mark.parametrize(
+    ("reported", "waits", "run", "counts"),
+    [
+        (True, True, 0, False),
+        (True, True, 1, True),
+        (True, False, 0, True),
+        (False, True, 0, True),
+        (True, True, None, True),
+    ],
+)
+def test_the_record_of_a_run_before_a_requeue_proves_nothing(
+    reported: bool, waits: bool, run: int | None, counts: bool
+) -> None:
+    seen = JobStatus(id="7", state=JobState.PENDING if waits else JobState.RUNNING)
+    entry = dataclasses.replace(ENTRY, reported=reported, status=seen)
+    assert pm.record_counts({"tag": ENTRY.tag, "run": run}, entry) is counts
+    if waits:
+        assert pm.record_counts({"tag": "another", "run": 1}, entry) is False
+
+
+@pytest.mark.parametrize(("by_us", "words"), [(True, "from the hub"), (False, "by its owner or an administrator")])
+async def test_a_cancel_that_was_not_ours_is_told_as_such(hub: Process, world: World, by_us: bool, words: str) -> None:
+    entry = await hub.submit()
+    if by_us:
+        await hub.queue.cancel(entry.tag)
+    world.set(entry.id, state="ended", outcome="cancelled")
+    await until(lambda: hub.queue.entry(entry.tag).ended)  # type: ignore[union-attr]
+    assert words in (await hub.queue.why(entry.tag)).text
 
 
 def test_what_the_best_evidence_leaves_open_the_next_fills() -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,21 @@ def test_only_what_ended_and_was_cleaned_is_forgotten(
     journal.add(**ROW, **columns)
     journal.forget(before).result()
     assert len(journal.rows("main")) == left
+    journal.close()
+
+
+def test_a_wrong_write_takes_no_other_along(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.add(**ROW).result()
+    gate = threading.Event()
+    journal._thread.submit(gate.wait)
+    journal.change("t1", id="7")
+    wrong = journal.add(**ROW)
+    journal.add(**{**ROW, "tag": "t2"})
+    gate.set()
+    with pytest.raises(JournalError, match="UNIQUE"):
+        wrong.result()
+    assert [(row["tag"], row["id"]) for row in journal.rows("main")] == [("t1", "7"), ("t2", "")]
     journal.close()
 
 

@@ -87,7 +87,7 @@ class World:
         self._answers()
         if self.garbled is not None:
             return {"jobs": self.garbled}
-        shown = {id: row for id, row in self.jobs.items() if id in ids and self._sees(user, row)}
+        shown = {id: self.jobs[id] for id in ids if id in self.jobs and self._sees(user, self.jobs[id])}
         return {"jobs": {id: dict(row) for id, row in shown.items()}, "seconds": 0.0}
 
     def find(self, user: str, tag: str) -> dict[str, Any]:

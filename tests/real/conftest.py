@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ..conftest import STRICT
 from .hub import PREFIX, REPOSITORY, USER_PYTHON, Hub
 
 HELPERS = Path("/opt/hpcspawner-test/helpers")
@@ -27,6 +29,7 @@ clusters:
     scheduler: slurm
     environment: {{SLURM_CONF: {conf}}}
     way: {{kind: {way}, helper: {helper}}}
+    query_as: {query_as}
     node_networks: [{subnet}]
     server: {{python: {python}}}
     poll_fast: 1
@@ -72,7 +75,13 @@ class Hubs:
         self._helpers: list[Path] = []
 
     def slurm(
-        self, *, more: str = "", account: str = "jupyterhub", edit: Callable[[str], str] = str, **kwargs: Any
+        self,
+        *,
+        more: str = "",
+        account: str = "jupyterhub",
+        edit: Callable[[str], str] = str,
+        query_as: str = "owner" if STRICT else "hub",
+        **kwargs: Any,
     ) -> Hub:
         """A hub on the Slurm sandbox; as the service account with its own installed helper, or as root (account='')."""
         prefix = "t" + secrets.token_hex(4)
@@ -90,6 +99,7 @@ class Hubs:
             conf=os.environ["SLURM_CONF"],
             way="sudo" if account else "root",
             helper=helper,
+            query_as=query_as,
             subnet=os.environ["HPCSPAWNER_SANDBOX_SUBNET"],
             python=USER_PYTHON,
             more=more,
@@ -147,9 +157,24 @@ def squeue(*more: str) -> list[dict[str, str]]:
 
 
 def job_facts(job: str) -> dict[str, str]:
-    """scontrol show job, as a mapping."""
-    out = subprocess.run(["scontrol", "show", "job", "-o", job], check=True, capture_output=True, text=True).stdout
-    return dict(part.split("=", 1) for part in out.split() if "=" in part)
+    """scontrol show job, as a mapping; the state is FORGOTTEN where Slurm knows the job no longer."""
+    ran = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True)
+    if "Invalid job id" in ran.stderr:
+        return {"JobState": "FORGOTTEN"}
+    ran.check_returncode()
+    return dict(part.split("=", 1) for part in ran.stdout.split() if "=" in part)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_homes() -> Iterator[None]:
+    """A strict site's homes are closed to everybody else, the hub's account included."""
+    homes = [Path(pwd.getpwnam(user).pw_dir) for user in ("alice", "bob")] if STRICT else []
+    before = {home: home.stat().st_mode & 0o7777 for home in homes}
+    for home in homes:
+        home.chmod(0o700)
+    yield
+    for home, mode in before.items():
+        home.chmod(mode)
 
 
 @pytest.fixture(scope="module")

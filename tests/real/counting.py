@@ -26,6 +26,11 @@ class Call:
     words: str
 
     @property
+    def submit(self) -> bool:
+        """Whether it submits a job (and does not only ask for the version)."""
+        return self.name == "sbatch" and "--version" not in self.words
+
+    @property
     def status(self) -> bool:
         """Whether it asks for the state of jobs."""
         return self.name in ("squeue", "sacct") or (self.name == "scontrol" and "show job" in self.words)
@@ -57,8 +62,8 @@ class Counter:
                 found.append(Call(float(at), name, words))
         return found
 
-    def count(self, name: str, since: float = 0.0, until: float = float("inf")) -> int:
-        return sum(1 for call in self.calls(since, until) if call.name == name)
+    def submits(self, since: float = 0.0, until: float = float("inf")) -> list[Call]:
+        return [call for call in self.calls(since, until) if call.submit]
 
     def status(self, since: float = 0.0, until: float = float("inf")) -> list[Call]:
         """Calls that ask for the state of jobs."""

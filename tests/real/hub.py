@@ -146,6 +146,11 @@ class Hub:
             return self.call("GET", "/info").status_code == 200
         return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9 of the hub's own process, as a crash would; the proxy stays, as it does in a crash."""
         assert self._process is not None

@@ -47,7 +47,7 @@ apps:
 
 @contextmanager
 def shared_partition() -> Iterator[str]:
-    """Partitions for this test alone: the one of that name takes 512 jobs of one core, NAMEdown takes and starts none."""
+    """Two partitions for this test alone: NAME takes 512 jobs of one core, NAMEdown takes jobs and starts none."""
     name = "many" + secrets.token_hex(3)
     _scontrol("create", f"PartitionName={name}", "Nodes=n[1-4]", "OverSubscribe=FORCE:8", "MaxTime=60", "State=UP")
     _scontrol("create", f"PartitionName={name}down", "Nodes=n[1-4]", "MaxTime=60", "State=DOWN")
@@ -84,7 +84,8 @@ def edit(commands: Path, partition: str) -> Callable[[str], str]:
     def change(text: str) -> str:
         text = text.replace("    scheduler: slurm\n", f"    scheduler: slurm\n    commands: {commands}\n")
         text = text.replace("    poll_fast: 1\n    poll_slow: 5\n", "    submits_per_second: 100\n")
-        return text.replace("      short: {}\n", f"      short: {{}}\n      {partition}: {{}}\n      {partition}down: {{}}\n")
+        more = f"      {partition}: {{}}\n      {partition}down: {{}}\n"
+        return text.replace("      short: {}\n", "      short: {}\n" + more)
 
     return change
 

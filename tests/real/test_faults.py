@@ -13,7 +13,7 @@ import pytest
 from .conftest import Hubs, job_facts, squeue
 from .hub import REPOSITORY, Hub, until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.strict_too, pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
 
 SMALL = {"profile": "small"}
 NEVER = {"profile": "never"}
@@ -247,7 +247,7 @@ def test_walltime_is_told_as_the_reason(hub: Hub) -> None:
     hub.ask("alice", {"partition": "main", "walltime": "00:01:00"})
     hub.ready("alice")
     job = hub.job("alice")
-    until(lambda: job_facts(job)["JobState"] == "TIMEOUT", "the walltime is over", 180)
+    until(lambda: job_facts(job)["JobState"] in ("TIMEOUT", "FORGOTTEN"), "the walltime is over", 180)
     hub.stopped("alice")
     assert "walltime" in hub.log()
 

@@ -32,6 +32,7 @@ def mine(hub: Hub) -> list[dict[str, str]]:
     return [row for row in squeue() if hub.prefix in row["name"]]  # type: ignore[attr-defined]
 
 
+@pytest.mark.strict_too
 def test_server_runs_as_the_users_job_with_the_resources_she_chose(hub: Hub) -> None:
     chosen = {"partition": "short", "cores": 3, "memory": "2G", "walltime": "00:25:00"}
     assert hub.ask("alice", chosen).status_code in (201, 202)
@@ -64,6 +65,7 @@ def test_token_is_in_no_script_no_record_and_no_log(hub: Hub) -> None:
     assert script.startswith("#!/bin/bash")
 
 
+@pytest.mark.strict_too
 def test_progress_tells_job_and_state_until_ready(hub: Hub) -> None:
     hub.ask("alice", {"profile": "small"})
     with listening(hub, "alice") as events:
@@ -73,6 +75,7 @@ def test_progress_tells_job_and_state_until_ready(hub: Hub) -> None:
     assert events[-1]["ready"]
 
 
+@pytest.mark.strict_too
 def test_two_servers_of_one_user_on_one_node(hub: Hub) -> None:
     hub.ask("alice", {"profile": "small"})
     hub.ask("alice", {"profile": "small"}, "second")
@@ -87,6 +90,7 @@ def test_two_servers_of_one_user_on_one_node(hub: Hub) -> None:
     assert hub.visit("alice").ok
 
 
+@pytest.mark.strict_too
 def test_two_users_each_run_as_themselves(hub: Hub) -> None:
     for user in ("alice", "bob"):
         hub.ask(user, {"profile": "small"})
@@ -131,6 +135,7 @@ def test_the_last_valid_choice_stays_after_a_refused_one(hub: Hub) -> None:
     assert (facts["Partition"], facts["NumCPUs"]) == ("short", "2")
 
 
+@pytest.mark.strict_too
 def test_the_schedulers_refusal_reaches_the_user(hub: Hub) -> None:
     hub.add_user("alice")
     answer = hub.ask("alice", {"partition": "short", "walltime": "00:31:00"})
@@ -138,6 +143,7 @@ def test_the_schedulers_refusal_reaches_the_user(hub: Hub) -> None:
     assert "00:30:00" in text or "time limit" in text.lower()
 
 
+@pytest.mark.strict_too
 def test_a_gpu_job_gets_gpus(hub: Hub) -> None:
     hub.ask("alice", {"partition": "gpu", "gpus": 2, "gpu_type": "a100"})
     hub.ready("alice")

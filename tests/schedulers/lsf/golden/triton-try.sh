@@ -1,0 +1,13 @@
+#!/bin/bash
+#BSUB -J "triton-0a1b2c-abcdefghij"
+#BSUB -q "short"
+#BSUB -n 2
+#BSUB -R "span[hosts=1] rusage[mem=8192]"
+#BSUB -M 8192
+#BSUB -W 30
+#BSUB -o "/dev/null"
+exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij 2>&1
+unset LSB_NTRIES XDG_RUNTIME_DIR
+export HPCSPAWNER_JOB_END=$(( $(date +%s) + 1800 ))
+cd -- /home/alice || exit 1
+exec /opt/hpcspawner/server/bin/python -I /home/alice/.hpcspawner/lib/0/server.py /home/alice/.hpcspawner/jobs/triton-0a1b2c-abcdefghij/plan.json
