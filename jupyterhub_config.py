@@ -30,6 +30,7 @@ c.ConfigurableHTTPProxy.command = hubconfig.proxy_command()
 # Jobs outlive the hub: a restart or an upgrade stops nobody's server.
 c.JupyterHub.cleanup_servers = False
 c.ConfigurableHTTPProxy.should_start = True
+hubconfig.begin_with_hub()
 c.JupyterHub.init_spawners_timeout = 1  # a job that still waits in the queue keeps nobody else waiting
 
 # A start that waits in the queue is no load: the limit of starts at one time must not count it. The rate of submits

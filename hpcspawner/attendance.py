@@ -8,6 +8,8 @@ from typing import Any
 from .whereabouts import answers
 
 _GLANCE = 0.2
+TAKEN_OVER = 0.5
+"""Seconds that a cancelled wait stays 'spawn'; JupyterHub's DELETE looks after one second."""
 
 
 async def attend(spawner: Any) -> None:
@@ -72,6 +74,15 @@ async def _again(spawner: Any) -> None:
 def _over(spawner: Any, future: asyncio.Future[None]) -> None:
     # As the hub does it: before anybody who waits for the future looks whether the server is ready. A failure stays,
     # since the pages ask the future for it.
-    if spawner._spawn_future is future and (future.cancelled() or future.exception() is None):
+    if future.cancelled():
+        # By a DELETE, which stops the server a second later. In between it must not look as if it were ready.
+        asyncio.get_running_loop().call_later(TAKEN_OVER, _release, spawner, future)
+        return
+    if spawner._spawn_future is future and future.exception() is None:
         spawner._spawn_future = None
     spawner._spawn_pending = False
+
+
+def _release(spawner: Any, future: asyncio.Future[None]) -> None:
+    if spawner._spawn_future is future:
+        spawner._spawn_future, spawner._spawn_pending = None, False

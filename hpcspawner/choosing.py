@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import inspect
 from traitlets import Unicode, default
 
-from . import failure, form, hubapi, legacy, menu, metrics, options
+from . import failure, form, hubapi, legacy, legacyoptions, menu, metrics, options, ownscript
 from .fleet import Fleet, fleet
 from .jobspawner import JobSpawner
 
@@ -44,6 +45,7 @@ class ChoosingSpawner(JobSpawner):
 
     def __init__(self, **kwargs: Any) -> None:
         self._choice: options.Choice | None = None
+        self._own: dict[str, str] = {}
         self._rejected: tuple[float, options.OptionError, dict[str, Any]] | None = None
         super().__init__(**kwargs)
         self.begin_fleet()
@@ -60,13 +62,18 @@ class ChoosingSpawner(JobSpawner):
         self.fleet: Fleet = fleet(self.site, self.state_directory, self.log)
         if use_legacy_sections({c.cluster.scheduler for c in self.fleet.site.clusters.values()}):
             self._load_config(self.config)
-            for sentence in legacy.without_effect(self._configured()):
+            for sentence in legacy.without_effect(self._configured(), scripted=self.scripted):
                 self.log.warning("batchspawner setting: %s", sentence)
         self.fleet.on_change = metrics.job_changed
         if self.user is None:  # a class made for its help texts
             return
         session = inspect(self.orm_spawner).session if self.orm_spawner is not None else None
         self.fleet.begin(lambda: hubapi.known_tags(session))
+
+    @property
+    def scripted(self) -> bool:
+        """Whether jobs run the site's own batch_script."""
+        return bool(self.batch_script) and self.fleet.site.allow_scripts
 
     def _configured(self) -> dict[str, Any]:
         return {name: value for section in self.section_names() for name, value in self.config[section].items()}
@@ -96,9 +103,13 @@ class ChoosingSpawner(JobSpawner):
                 found.append(f"{name}: the scheduler does not answer at the moment ({problem}){told}")
         return found
 
-    def options_from_form(self, form_data: dict[str, list[str]]) -> dict[str, Any]:
-        """Fields of the chosen card only; not yet validated."""
-        return form.parse(form_data)
+    @default("options_from_form")
+    def _options_from_form_default(self) -> Any:
+        """Fields of the chosen card only; of a site's own form, all. Not yet validated."""
+        if "options_form" in self._configured():
+            # The hub's own field comes along.
+            return lambda form_data: {name: value for name, value in form_data.items() if name != "_xsrf"}
+        return lambda form_data: form.parse(form_data)
 
     def options_from_query(self, query_data: dict[str, list[str]]) -> dict[str, Any]:
         """Options of the URL (?opt-cores=2); a name given twice is refused by the validation."""
@@ -115,12 +126,13 @@ class ChoosingSpawner(JobSpawner):
         """The one place that form, URL and REST pass. A site's own hook runs after it, never instead."""
         try:
             self._choice = await self.choose(user_options)
+            self._own = self._own_options(user_options)
         except options.OptionError as error:
             self._refuse(error, user_options)
             raise failure.refused_choice(str(error)) from error
         self._refuse_drained(self._choice, user_options)
         self._rejected = None
-        self._last = self._choice.canonical()
+        self._last = {**self._choice.canonical(), **self._own}
         self._remember(self._last)
         if self.apply_user_options:
             await super()._run_apply_user_options(self.user_options)
@@ -140,15 +152,44 @@ class ChoosingSpawner(JobSpawner):
             raise options.OptionError(
                 "options", repr(type(given).__name__), "options must be an object of names and values"
             )
-        asked = dict(given)
+        asked = {name: value for name, value in given.items() if name not in self._own_names()}
         if not asked.get("profile"):
             asked = {**self._legacy_defaults(asked), **asked}
         return options.validate(self.fleet.site, asked, await self.person(), self.fleet.inventory.fresh())
 
+    def _own_names(self) -> tuple[str, ...]:
+        return self.fleet.site.legacy_options if self.scripted else ()
+
+    def _own_options(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """What only the site's own batch script knows; raises OptionError."""
+        try:
+            return legacyoptions.read(given, self._own_names())
+        except ValueError as error:
+            name, _, text = str(error).partition(": ")
+            raise options.OptionError(name, given.get(name), text) from None
+
+    async def script_fields(self, choice: options.Choice) -> dict[str, Any]:
+        """For the helper's verb submit: the site's own script, where it is used. Raises ValueError in words."""
+        if not self.scripted:
+            return {}
+        configured = self._configured()
+        account = {"username": self.user.name, "homedir": await self.fleet.home(self.user.name)}
+        mark = "HPCSPAWNER_" + secrets.token_hex(16)
+        scheduler = self.fleet.cluster(choice.cluster).cluster.scheduler
+        traits = legacy.traits_of(legacy.class_of(scheduler), configured)
+        own = {**{name: str(traits.get("req_" + name, "")) for name in self._own_names()}, **self._own}
+        values = ownscript.variables(choice, own, traits, account, mark)
+        command = ownscript.wrapped(configured, self.cmd)
+        if command:
+            self._plain = True
+            self.persist()
+        return {"script": {"text": ownscript.render(self.batch_script, values), "mark": mark, "command": command}}
+
     def _legacy_defaults(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         if self.fleet.site.profiles:
             return {}
-        values = {name: getattr(self, name, "") for name in legacy.DEFAULTS}
+        configured = self._configured()
+        values = {name: getattr(self, name, "") or configured.get(name) for name in legacy.DEFAULTS}
         found = legacy.defaults(values)
         if "queue" in asked:
             found.pop("partition", None)

@@ -1,4 +1,4 @@
-"""Drained clusters: no new servers start there, those that run stay. Kept in a file, so that a restart changes nothing."""
+"""Drained clusters: no new servers start there, those that run stay. Kept in a file, over restarts of the hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Drains:
         return self._texts.get(cluster, "")
 
     def drain(self, cluster: str, text: str) -> None:
-        """From now on no server starts there. Raises ValueError for a text of no use, OSError where it can't be kept."""
+        """From now on no server starts there. Raises ValueError for a useless text, OSError where it can't be kept."""
         words = " ".join(text.split())
         if not words or len(words) > LONGEST or not words.isprintable():
             raise ValueError(f"text: one sentence for users is needed, of at most {LONGEST} characters")

@@ -30,6 +30,7 @@ class _Account(NamedTuple):
 
     groups: frozenset[str] = frozenset()
     accounts: frozenset[str] | None = None
+    home: str = ""
 
 
 def _names(told: Any) -> frozenset[str] | None:
@@ -91,6 +92,10 @@ class Fleet:
         groups = account.groups | frozenset(hub_groups)
         return Person(name=name, groups=groups, accounts=account.accounts, admin=admin)
 
+    async def home(self, name: str) -> str:
+        """The home directory where the jobs are submitted; '' where it is not known."""
+        return (await self._account(name)).home
+
     async def _account(self, name: str) -> _Account:
         cached = self._people.get(name)
         if cached and time.monotonic() - cached[0] < ACCOUNT_SECONDS:
@@ -99,7 +104,11 @@ class Fleet:
         asked, fresh = time.monotonic(), ACCOUNT_SECONDS
         try:
             answer = await helpers.call("account", "", timeout=15, name=name)
-            account = _Account(_names(answer.get("groups")) or frozenset(), _names(answer.get("accounts")))
+            account = _Account(
+                groups=_names(answer.get("groups")) or frozenset(),
+                accounts=_names(answer.get("accounts")),
+                home=str(answer.get("home") or ""),
+            )
         except HelperError as error:
             # A directory that does not answer takes nobody's groups away.
             self.log.warning("Groups of %s could not be read: %s", name, error)

@@ -76,7 +76,7 @@ class Handler(APIHandler):  # type: ignore[misc]
 class HealthHandler(Handler):
     """Age of answers, errors, jobs by state."""
 
-    @needs_scope("read:metrics", "admin:servers")
+    @needs_scope("read:metrics", "admin:servers")  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """See health.py."""
         self.finish(json.dumps(health.report(await self.fleets())))
@@ -85,7 +85,7 @@ class HealthHandler(Handler):
 class JobsHandler(Handler):
     """The list of jobs."""
 
-    @needs_scope("admin:servers")
+    @needs_scope("admin:servers")  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         """{"jobs": [...]}, see operations.py."""
         operations = await self.operations()
@@ -98,7 +98,7 @@ class JobsHandler(Handler):
 class JobHandler(Handler):
     """One job."""
 
-    @needs_scope("admin:servers")
+    @needs_scope("admin:servers")  # type: ignore[untyped-decorator]
     async def post(self, tag: str, action: str) -> None:
         """adopt or forget."""
         operations = await self.operations()
@@ -115,7 +115,7 @@ class JobHandler(Handler):
 class ClusterHandler(Handler):
     """One cluster."""
 
-    @needs_scope("admin:servers")
+    @needs_scope("admin:servers")  # type: ignore[untyped-decorator]
     async def post(self, cluster: str, action: str) -> None:
         """drain or resume."""
         operations = await self.operations()

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     jobs.add_argument("cluster", nargs="?", default="", help="only those of this cluster")
     jobs.add_argument("--orphans", action="store_true", help="only those that no server of the hub knows")
     jobs.add_argument("--json", action="store_true", help="prints JSON")
-    health = _command(commands, "health", _health, "tells how the hub's queues fare; exit code 1 where something is wrong")
+    health = _command(commands, "health", _health, "tells how the queues fare; exit code 1 where something is wrong")
     health.add_argument("--json", action="store_true", help="prints JSON")
     adopt = _command(commands, "adopt", _adopt, "takes a job that no server knows into the hub's care until it ends")
     adopt.add_argument("tag", help="the job's name, prefix-instance-random")
@@ -69,7 +69,8 @@ def table(jobs: Sequence[dict[str, Any]], now: float) -> str:
         named = (job["tag"], job["id"] or "-", job["cluster"], job["server"], state, age, "; ".join(job["notes"]))
         rows.append(tuple(_plain(word) for word in named))  # type: ignore[arg-type]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _plain(text: Any) -> str:

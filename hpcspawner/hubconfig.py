@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
-from . import sitechoice
+from . import fleet, hubapi, sitechoice
 
 TEMPLATES = str(Path(__file__).parent / "templates")
 
@@ -75,3 +77,31 @@ def ordinary_accounts() -> list[str]:
 def own_name() -> str:
     """The account that the hub runs as."""
     return pwd.getpwuid(os.getuid()).pw_name
+
+
+def begin_with_hub() -> None:
+    """Jobs of an earlier hub are looked after from the start of this one, not from the first visit on.
+
+    JupyterHub makes no spawner before it needs one, which may be late where no server is in its database any more.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # a subcommand of jupyterhub that reads the configuration, or a test
+        return
+    _tasks.append(loop.create_task(_begin()))
+
+
+_tasks: list[asyncio.Task[None]] = []
+
+
+async def _begin() -> None:
+    hub = JupyterHub.instance()
+    while not hasattr(hub, "tornado_application"):  # noqa: ASYNC110  JupyterHub tells nobody when it has got so far
+        await asyncio.sleep(0.1)
+    try:
+        hub.spawner_class(config=hub.config)
+    except Exception as error:
+        # Each start of a server says so too; the hub's other pages go on.
+        hub.log.error("hpcspawner does not begin: %s", error)
+    for one in fleet.fleets():
+        one.begin(lambda: hubapi.known_tags(hub.db))

@@ -28,6 +28,8 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         self._url = ""
         self._run = 0
         self._summary = ""
+        self._changed: list[str] = []
+        self._plain = False
         self._last: dict[str, Any] = {}
         self._again = False
         self.last_ending = LastEnding()
@@ -51,6 +53,8 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
                 url=self._url,
                 run=self._run,
                 summary=self._summary,
+                changed=self._changed,
+                plain=self._plain,
             )
         return state
 
@@ -66,15 +70,20 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         self._url = str(state.get("url") or "")
         self._run = int(state.get("run") or 0)
         self._summary = str(state.get("summary") or "")
+        self._changed = [str(text) for text in state.get("changed") or ()]
+        self._plain = bool(state.get("plain"))
         if self._url:
             self._reported.set()
 
     def clear_state(self) -> None:
-        """Forgets the job, never the last choice nor how the job ended. The token goes too: a restarted hub knows it by its id only."""
+        """Forgets the job, never the last choice nor how the job ended.
+
+        The token goes too: a restarted hub knows it by its id only.
+        """
         super().clear_state()
         self._revoke_token()
         self.tag = self._cluster = self.job_id = self._url = self._summary = ""
-        self._submitted, self._token_id, self._run = 0.0, 0, 0
+        self._submitted, self._token_id, self._run, self._changed = 0.0, 0, 0, []
         self._again, self._reported = False, asyncio.Event()
 
     def persist(self) -> None:
@@ -87,7 +96,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         """A new job is about to be submitted under that tag."""
         self.tag, self._cluster, self._summary = tag, cluster, summary
         self._submitted = time.time()
-        self._url, self._run, self.job_id = "", 0, ""
+        self._url, self._run, self.job_id, self._plain, self._changed = "", 0, "", False, []
         self._again, self._reported = False, asyncio.Event()
         self.last_ending = LastEnding()
         token = orm.APIToken.find(inspect(self.orm_spawner).session, self.api_token)
@@ -149,6 +158,8 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
             return 200, "already known"
         self._url, self._run = verdict.url, verdict.run
         self.job_id = self.job_id or verdict.job_id
+        entry = self.entry()
+        self._changed = list(entry.changed_by_site) if entry is not None else []
         self.persist()
         queue.reported(self.tag, verdict.job_id, verdict.run)
         if isinstance(verdict, report.Changed):
@@ -173,6 +184,7 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
             job_id=self.job_id or (entry.id if entry else ""),
             run=self._run,
             url=self._url,
+            plain=self._plain,
         )
 
     async def moved(self, url: str) -> None:

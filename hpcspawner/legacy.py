@@ -23,7 +23,7 @@ DEFAULTS: Mapping[str, str] = {
 
 REPLACED: Mapping[str, str] = {
     "exec_prefix": "the cluster's 'way' in the site file",
-    "batch_script": "profiles, environments and directives in the site file",
+    "batch_script": "profiles, environments and directives in the site file, or 'allow_scripts: true' there",
     "batch_submit_cmd": "the cluster's 'scheduler' and 'commands' in the site file",
     "batch_query_cmd": "the cluster's 'scheduler' and 'commands' in the site file",
     "batch_cancel_cmd": "the cluster's 'scheduler' and 'commands' in the site file",
@@ -44,6 +44,22 @@ REPLACED: Mapping[str, str] = {
 """Settings of batchspawner without effect here -> what takes their place."""
 
 
+IN_SCRIPTS = frozenset(
+    (
+        "batch_script",
+        "batchspawner_singleuser_cmd",
+        "req_cluster",
+        "req_epilogue",
+        "req_gres",
+        "req_host",
+        "req_options",
+        "req_prologue",
+        "req_srun",
+    )
+)
+"""Those that have their effect in a site's own batch script."""
+
+
 def class_of(scheduler: str) -> type[Any] | None:
     """batchspawner's class for a scheduler, found by its name; None where it has none."""
     for name in dir(batchspawner):
@@ -62,6 +78,16 @@ def defaults(configured: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def without_effect(configured: Mapping[str, Any]) -> list[str]:
-    """One sentence for each configured setting that no longer does anything."""
-    return [f"{name} has no effect; use {REPLACED[name]}" for name in sorted(configured) if name in REPLACED]
+def without_effect(configured: Mapping[str, Any], *, scripted: bool = False) -> list[str]:
+    """One sentence for each configured setting that does nothing. scripted: the site's own batch script is used."""
+    used = IN_SCRIPTS if scripted else ()
+    names = [name for name in sorted(configured) if name in REPLACED and name not in used]
+    return [f"{name} has no effect; use {REPLACED[name]}" for name in names]
+
+
+def traits_of(cls: type[Any] | None, configured: Mapping[str, Any]) -> dict[str, Any]:
+    """req_* of a site: what is configured, else the defaults of batchspawner's class, of which ours has only some."""
+    defaults = cls.class_traits() if cls is not None else {}
+    found = {name: trait.default_value for name, trait in defaults.items() if name.startswith("req_")}
+    found.update({name: value for name, value in configured.items() if name.startswith("req_")})
+    return {name: value for name, value in found.items() if isinstance(value, (str, int))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import REGISTRY, Histogram
@@ -71,7 +71,7 @@ def _counted(clusters: dict[str, dict[str, Any]]) -> Iterator[Any]:
     yield from (jobs, errors, submits, failures)
 
 
-def _gauge(name: str, words: str, values: dict[str, float]) -> Any:
+def _gauge(name: str, words: str, values: Mapping[str, float]) -> Any:
     made = GaugeMetricFamily(f"hpcspawner_{name}", words, labels=["cluster"])
     for cluster, value in values.items():
         made.add_metric([cluster], value)

@@ -1,4 +1,4 @@
-"""What an admin does to a running hub: look at jobs, take over or let go of those that no server knows, drain a cluster."""
+"""What an admin does to a running hub: looks at jobs, adopts or forgets those without a server, drains a cluster."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class Operations:
         if tag in self._known():
             raise Refusal(409, f"{tag} belongs to the server {_server(entry)}, which the hub knows")
         queue.keep(tag)
-        return f"{tag} (job {entry.id or 'not known yet'} of {entry.user}) is watched until it ends, and cleaned up after"
+        return (
+            f"{tag} (job {entry.id or 'not known yet'} of {entry.user}) is watched until it ends and cleaned up after"
+        )
 
     async def forget(self, tag: str, *, cancel: bool = False) -> str:
         """Lets go of a job that no server knows; cancel: ends it first."""
@@ -73,7 +75,7 @@ class Operations:
             taken = await queue.cancel(tag)
             return f"{tag} {'is being cancelled' if taken else 'will be cancelled; it is tried until it has ended'}"
         if not entry.id:
-            raise Refusal(409, f"{tag} has no id yet; its submit is looked for, and `forget --cancel` ends what is found")
+            raise Refusal(409, f"{tag} has no id yet; it is looked for, and `forget --cancel` ends what is found")
         queue.forget(tag)
         return f"{tag} (job {entry.id or 'not known'} of {entry.user}) is no longer watched; if it runs, it runs on"
 

@@ -1,4 +1,4 @@
-"""What a waiting user reads: one sentence and a percentage, made from what the queue knows. Pure, no scheduler calls."""
+"""What a waiting user reads: a sentence and a percentage, made from what the queue knows. No scheduler is asked."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def job(entry: Entry | None, *, now: float) -> dict[str, Any]:
 
 def _state(entry: Entry, now: float) -> tuple[int, str]:
     state, status = entry.state, entry.status
-    reason = f" ({status.reason})" if status and status.reason else ""
+    reason = f" – {status.reason}" if status and status.reason else ""
     waited = _waited(entry, now)
     if state is JobState.PENDING:
-        return 20, f"waits in the queue{reason}{waited}{_estimate(entry, now)}"
+        return 20, f"waits in the queue{waited}{reason}{_estimate(entry, now)}"
     if state is JobState.HELD:
-        return 20, f"is held and will not start without an admin{reason}{waited}"
+        return 20, f"is held and will not start without an admin{waited}{reason}"
     if state is JobState.STARTING:
         return 40, f"has its nodes, which are being prepared{waited}"
     if state is JobState.RUNNING:
@@ -97,11 +97,7 @@ def _state(entry: Entry, now: float) -> tuple[int, str]:
 
 def _waited(entry: Entry, now: float) -> str:
     seconds = now - entry.submitted
-    for step, size in ((15, 5), (60, 15), (600, 60), (7200, 300)):
-        if seconds < step:
-            break
-    else:
-        size = 900
+    size = next((size for step, size in ((15, 5), (60, 15), (600, 60), (7200, 300)) if seconds < step), 900)
     told = int(seconds // size * size)
     return f", for {_words(told)}" if told > 0 else ""
 

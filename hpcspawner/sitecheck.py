@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import schedulers, sitefieldcheck
+from . import legacyoptions, schedulers, sitefieldcheck
 from .fields import FIELDS
 from .job import Inventory, plain
 from .sitedirectives import directive_problem
@@ -23,6 +23,7 @@ Found = Iterator[tuple[str, str]]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+HOST_AND_PORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(:[1-9][0-9]{0,4})?\Z")
 PREFIX = re.compile(r"[A-Za-z0-9]{1,12}\Z")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 INTERFACE = re.compile(r"interface:[A-Za-z0-9_.@-]{1,15}\Z")
@@ -60,6 +61,11 @@ def _site(site: Site) -> Found:
         yield "profiles", "there is none; give one, or write 'free_choice: true'"
     if site.format > SITE_FORMAT:
         yield "format", f"{site.format} is newer than this hpcspawner reads (up to {SITE_FORMAT})"
+    for number, name in enumerate(site.legacy_options):
+        if legacyoptions.problem(name):
+            yield f"legacy_options[{number}]", legacyoptions.problem(name)
+    if site.legacy_options and not site.allow_scripts:
+        yield "legacy_options", "are of use with allow_scripts: true only"
     yield from _directory("state_dir", site.state_dir)
     if site.log_dir:
         yield from _directory("log_dir", site.log_dir)
@@ -85,6 +91,7 @@ def _cluster(name: str, cluster: ClusterSite) -> Found:
     yield from _way(f"{path}.way", cluster.way)
     yield from _python(f"{path}.server.python", cluster.server.python)
     yield from _network(path, cluster, bool(dialect and dialect.LOCAL))
+    yield from _dask(f"{path}.dask", cluster)
     yield from _directives(path, scheduler, cluster.directives)
     for number, account in enumerate(cluster.accounts):
         yield from _option(f"{path}.accounts[{number}]", "account", account)
@@ -104,15 +111,31 @@ def _cluster(name: str, cluster: ClusterSite) -> Found:
             yield from _option(f"{below}.gpu_types.{gpu}", "gpu_type", gpu)
 
 
+def _dask(path: str, cluster: ClusterSite) -> Found:
+    dask = cluster.dask
+    yield from _python(f"{path}.python", dask.python)
+    if dask.scheduler_partition and dask.scheduler_partition not in cluster.partitions:
+        known = spelling(dask.scheduler_partition, cluster.partitions)
+        yield f"{path}.scheduler_partition", f"there is no partition {shown(dask.scheduler_partition)}{known}"
+    if dask.scratch:
+        yield from _absolute(f"{path}.scratch", dask.scratch)
+    if dask.headroom > 90:
+        yield f"{path}.headroom", f"{dask.headroom} is more than 90 per cent"
+    yield from _ports(f"{path}.ports", dask.ports)
+    if dask.address and not INTERFACE.match(dask.address):
+        try:
+            ipaddress.ip_network(dask.address)
+        except ValueError:
+            yield f"{path}.address", f"{shown(dask.address)} is neither interface:NAME nor a network (10.1.0.0/16)"
+
+
 def _network(path: str, cluster: ClusterSite, local: bool) -> Found:
     address = cluster.address
     simple = address in ("hostname", "fqdn") or INTERFACE.match(address)
     if not simple and not TEMPLATE.match(address):
         words = "must be hostname, fqdn, interface:NAME or a template with {node}, such as {node}-ib0.cluster"
         yield f"{path}.address", f"{shown(address)} {words}"
-    low, high = cluster.ports
-    if (low, high) != (0, 0) and not 1024 <= low <= high <= 65535:
-        yield f"{path}.ports", f"{low}-{high} is no range of ports within 1024-65535"
+    yield from _ports(f"{path}.ports", cluster.ports)
     for number, network in enumerate(cluster.node_networks):
         try:
             ipaddress.ip_network(network)
@@ -120,6 +143,12 @@ def _network(path: str, cluster: ClusterSite, local: bool) -> Found:
             yield f"{path}.node_networks[{number}]", f"{error}; write it like 10.0.0.0/16"
     if cluster.hub_url:
         yield from _url(f"{path}.hub_url", cluster.hub_url, local)
+
+
+def _ports(path: str, ports: tuple[int, int]) -> Found:
+    low, high = ports
+    if (low, high) != (0, 0) and not 1024 <= low <= high <= 65535:
+        yield path, f"{low}-{high} is no range of ports within 1024-65535"
 
 
 def _url(path: str, url: str, local: bool) -> Found:
@@ -135,9 +164,6 @@ def _url(path: str, url: str, local: bool) -> Found:
         yield path, f"{host} means another machine on each node; give an address that nodes can reach"
 
 
-_HOST_AND_PORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[1-9][0-9]{0,4})?\Z")
-
-
 def _way(path: str, way: Way) -> Found:
     for name in ("helper", "python", "sudo"):
         yield from _absolute(f"{path}.{name}", getattr(way, name))
@@ -149,7 +175,7 @@ def _way(path: str, way: Way) -> Found:
             yield f"{path}.{name}", "is missing; ssh needs it"
         elif name == "account" and value and not HOST.match(value):
             yield f"{path}.{name}", f"{shown(value)} is no plain name"
-        elif name == "host" and value and not _HOST_AND_PORT.match(value):
+        elif name == "host" and value and not HOST_AND_PORT.match(value):
             yield f"{path}.{name}", f"{shown(value)} is no host name, with or without :PORT"
         elif name in ("identity", "known_hosts") and value:
             yield from _absolute(f"{path}.{name}", value, home=True)

@@ -10,6 +10,7 @@ from .sitekeys import REQUIRED, Key
 from .sitemodel import (
     App,
     ClusterSite,
+    Dask,
     Environment,
     FieldRule,
     GpuType,
@@ -20,7 +21,7 @@ from .sitemodel import (
     Site,
     Way,
 )
-from .units import MEMORY_GRAMMAR, WALLTIME_GRAMMAR
+from .units import MEMORY_GRAMMAR, WALLTIME_GRAMMAR, format_memory
 
 _HEAD = """# Site file: reference
 
@@ -40,6 +41,7 @@ _WHERE: dict[type, tuple[str, str]] = {
     ServerPython: ("The server's Python", "`clusters.<name>.server`. A single text is its `python`."),
     Partition: ("A partition or queue", "`clusters.<name>.partitions.<name>`"),
     GpuType: ("A GPU type", "`clusters.<name>.partitions.<name>.gpu_types.<name>`. A single number is its `max`."),
+    Dask: ("Dask", "`clusters.<name>.dask`"),
     Environment: ("A software environment", "`environments.<name>`"),
     App: ("An app", "`apps.<name>`"),
     Profile: ("A profile", "`profiles.<name>`"),
@@ -104,6 +106,8 @@ def _default(key: Key) -> str:
         return str(default).lower()
     if isinstance(default, tuple) and key.kind == "ports":
         return f"`{default[0]}-{default[1]}`"
+    if key.kind == "memory":
+        return f"`{format_memory(default)}`"
     if isinstance(default, (int, str)) and default != "":
         return f"`{default}`"
     return f"`{default:g}`" if isinstance(default, float) else ""

@@ -16,6 +16,7 @@ from . import fields, schedulers, sitemodel
 from .sitemodel import (
     App,
     ClusterSite,
+    Dask,
     Environment,
     FieldRule,
     GpuType,
@@ -40,6 +41,7 @@ KINDS: dict[str, str] = {
     "texts": "list of texts",
     "words": "list of words",
     "lines": "lines: a text, a block or a list",
+    "memory": "memory",
     "ports": "range such as 9000-9100",
     "texts by name": "texts by name",
     "switches": "values by name",
@@ -76,6 +78,7 @@ SECTIONS: tuple[type, ...] = (
     ServerPython,
     Partition,
     GpuType,
+    Dask,
     Environment,
     App,
     Profile,
@@ -117,6 +120,10 @@ _KINDS: dict[tuple[type, str], str] = {
     (ClusterSite, "hub_url"): "url",
     (ServerPython, "setup"): "lines",
     (Environment, "setup"): "lines",
+    (Dask, "setup"): "lines",
+    (Dask, "ports"): "ports",
+    (Dask, "scratch"): "path",
+    (Dask, "scheduler_memory"): "memory",
     (ClusterSite, "partitions"): "named",
     (App, "command"): "words",
     (App, "wrap"): "words",
@@ -128,7 +135,7 @@ _KINDS: dict[tuple[type, str], str] = {
     (Site, "state_dir"): "path",
     (Site, "log_dir"): "path",
     **{(Way, name): "path" for name in ("helper", "python", "sudo", "identity", "known_hosts")},
-    **{(cls, "python"): "path" for cls in (ServerPython, Environment)},
+    **{(cls, "python"): "path" for cls in (ServerPython, Environment, Dask)},
     **{(cls, "directives"): "lines" for cls in (ClusterSite, Partition, Profile)},
 }
 
@@ -147,6 +154,11 @@ _LEAST: dict[tuple[type, str], float] = {
     (ClusterSite, "lost_submit_limit"): 0,
     (ClusterSite, "submits_per_second"): 0.01,
     (ClusterSite, "parallel_helpers"): 1,
+    **{
+        (Dask, name): 0
+        for name in ("max_clusters", "max_workers", "max_cores", "idle_timeout", "headroom")
+    },
+    **{(Dask, name): 1 for name in ("workers", "start_timeout", "scheduler_cores")},
     (Profile, "idle"): 0,
     (Profile, "unclaimed"): 0,
     (Profile, "queue_timeout"): 1,

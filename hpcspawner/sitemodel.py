@@ -105,6 +105,35 @@ class ServerPython:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dask:
+    python: str = _f(
+        "Python of schedulers and workers where the user chooses no environment; it holds distributed and dask-gateway.",
+        "python3",
+    )
+    setup: Tuple[str, ...] = _f("Shell lines before it starts ('module load python').", ())
+    workers: int = _f("Workers in one job where the user says nothing; they share its cores, memory and GPUs.", 1)
+    max_clusters: int = _f("Most Dask clusters that one user may have at one time; 0: any number.", 5)
+    max_workers: int = _f("Most workers of one user, all clusters together; 0: any number.", 0)
+    max_cores: int = _f("Most cores of one user's workers, all clusters together; 0: any number.", 0)
+    idle_timeout: int = _f("Seconds without work after which a cluster ends; 0: never.", 1800)
+    start_timeout: int = _f(
+        "Seconds from the start of a job until its scheduler or worker must work; time in the queue does not count.", 300
+    )
+    scheduler_cores: int = _f("Cores of the job of a Dask scheduler.", 1)
+    scheduler_memory: int = _f("Memory of the job of a Dask scheduler.", 2048)
+    scheduler_partition: str = _f("Partition of the Dask schedulers; empty: that of the workers.", "")
+    address: str = _f(
+        "Address that schedulers and workers listen on: interface:NAME or a network (10.1.0.0/16); empty: the one that "
+        "leads to the gateway, or to the scheduler.",
+        "",
+    )
+    ports: Tuple[int, int] = _f("Range of ports that schedulers and workers listen on; 0-0: any.", (0, 0))
+    scratch: str = _f("Directory on the nodes for data that does not fit into memory; empty: TMPDIR, or /tmp.", "")
+    spill: bool = _f("Workers may write data to scratch; false where nodes have no local disk.", True)
+    headroom: int = _f("Per cent of a job's memory that its workers leave free, so that the scheduler kills none.", 5)
+
+
+@dataclasses.dataclass(frozen=True)
 class ClusterSite:
     cluster: Cluster = _f("Scheduler, command directory, environment and switches.")
     title: str = _f("Name in the form.", "")
@@ -122,6 +151,7 @@ class ClusterSite:
     node_networks: Tuple[str, ...] = _f("Networks of the nodes (CIDR); reports from elsewhere are refused.", ())
     hub_url: str = _f("URL of the hub's API as nodes see it; empty: the hub's own.", "")
     proxies: Mapping[str, str] = _f("Proxy variables for jobs (http_proxy, no_proxy, ...).", factory=dict)
+    dask: Dask = _f("Dask clusters, which the gateway starts.", factory=Dask)
     directives: Tuple[str, ...] = _f("Native directives added to each job.", ())
     poll_fast: float = _f("Seconds between status queries while something starts.", 2.0)
     poll_slow: float = _f("Seconds between status queries when all is quiet.", 30.0)
@@ -193,6 +223,16 @@ class Site:
     keep_logs: int = _f("Days that logs of ended jobs are kept.", 14)
     min_uid: int = _f("The helper acts for no account below this uid.", 1000)
     deny_groups: Tuple[str, ...] = _f("The helper acts for no member of these groups.", ())
+    allow_scripts: bool = _f(
+        "The hub may send whole batch scripts, made from the batch_script of its configuration (batchspawner's), and the "
+        "helper submits them as the user. Only to move a site in steps; see docs/migrating.md.",
+        False,
+    )
+    legacy_options: Tuple[str, ...] = _f(
+        "Further options that users may give, for the site's own batch_script only; values of letters, digits and "
+        "_ . , : / @ % + = -.",
+        (),
+    )
     format: int = _f("Version of this format.", SITE_FORMAT)
 
     def profile(self, name: str) -> Profile:

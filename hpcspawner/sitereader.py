@@ -10,7 +10,7 @@ from .job import Cluster
 from .sitekeys import REQUIRED, Key
 from .sitemodel import ClusterSite, FieldRule, GpuType, Rules, Site
 from .siteyaml import Item, Mapping, Problem, Sequence, Text
-from .units import parse_int, shown
+from .units import parse_int, parse_memory, shown
 
 _CLUSTER_FIELDS = ("scheduler", "commands", "environment", "family", "switches")
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -101,6 +101,9 @@ class Reader:
 
     def kind_integer(self, key: Key, item: Item, path: str) -> int:
         return int(_least(key, parse_int(_scalar(item).text)))
+
+    def kind_memory(self, key: Key, item: Item, path: str) -> int:
+        return parse_memory(_scalar(item).text)
 
     def kind_number(self, key: Key, item: Item, path: str) -> float:
         text = _scalar(item).text

@@ -70,6 +70,7 @@ def _value(key: Key) -> dict[str, Any]:
         return {"type": key.kind, **least}
     kinds: dict[str, dict[str, Any]] = {
         "flag": {"type": "boolean"},
+        "memory": _NUMERIC["memory"],
         "texts": _LIST,
         "lines": _LIST,
         "words": {"type": "array", "items": _TEXT},

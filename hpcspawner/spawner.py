@@ -65,6 +65,10 @@ class HPCSpawner(ChoosingSpawner):
         if person.accounts is not None:
             fields["accounts"] = sorted(person.accounts)
         try:
+            fields.update(await self.script_fields(choice))
+        except ValueError as error:
+            raise failure.not_submitted(str(error)) from error
+        try:
             entry = await queue.submit(self.tag, self.user.name, fields, f"{self.user.name}/{self.name}")
         except SubmitRefused as error:
             raise failure.refused_job(str(error)) from error
@@ -82,14 +86,11 @@ class HPCSpawner(ChoosingSpawner):
 
     def _environment(self, choice: options.Choice) -> dict[str, str]:
         """What the server needs to know, secrets included; travels in a file that only the user reads."""
-        site = self.fleet.cluster(choice.cluster)
-        if site.hub_url:
-            self.hub_connect_url = site.hub_url.removesuffix("/api").removesuffix("/hub")
-        environment = {**site.proxies, **self.get_env()}
-        if site.hub_url:
-            environment["JUPYTERHUB_API_URL"] = site.hub_url
-            activity = url_path_join(site.hub_url, "users", self.user.escaped_name, "activity")
-            environment["JUPYTERHUB_ACTIVITY_URL"] = activity
+        environment = dict(self.get_env())
+        hub_url = self.fleet.cluster(choice.cluster).hub_url
+        if hub_url:
+            activity = url_path_join(hub_url, "users", self.user.escaped_name, "activity")
+            environment.update(JUPYTERHUB_API_URL=hub_url, JUPYTERHUB_ACTIVITY_URL=activity)
         app = self.fleet.site.apps.get(choice.app)
         if app is not None and app.url and not self.default_url:
             environment["JUPYTERHUB_DEFAULT_URL"] = app.url
@@ -158,6 +159,8 @@ class HPCSpawner(ChoosingSpawner):
         resume: asyncio.Task[None] = asyncio.ensure_future(self.resume())
         self._check_pending, self._spawn_pending, self._spawn_future = False, True, resume
         await asyncio.wait([resume])
+        if resume.cancelled():
+            await asyncio.sleep(attendance.TAKEN_OVER)
         self._spawn_pending = False
         failed = None if resume.cancelled() else resume.exception()
         if failed is None:
@@ -295,6 +298,9 @@ class HPCSpawner(ChoosingSpawner):
             if (line, job) != said:
                 said = line, job
                 yield {"progress": line.percent, "message": line.text, "job": job}
+            else:
+                # The page takes a longer silence for a hub that has died behind the proxy.
+                yield {"progress": line.percent}
             queue = self.queue
             if queue is not None and entry is not None and not entry.ended:
                 await _first(self._reported.wait(), queue.changed(self.tag, since=entry), timeout=5)

@@ -13,7 +13,6 @@ REAL = os.environ.get("HPCSPAWNER_TEST_REAL") == "1"
 """Set by deploy/test where every real part is there: a test that needs one then runs, and never skips."""
 
 
-
 def _sandbox_is_strict() -> bool:
     conf = Path(os.environ.get("SLURM_CONF", "/nonexistent"))
     return REAL and conf.is_file() and "JobSubmitPlugins=lua" in conf.read_text()
@@ -40,12 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, text in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     config.addinivalue_line("markers", "strict: needs the strict Slurm")
-    config.addinivalue_line("markers", "strict_too: runs on the plain and on the strict Slurm")
+    config.addinivalue_line("markers", "strict_too(yes=True): runs on the plain and on the strict Slurm")
 
 
 def _runs_here(item: pytest.Item) -> bool:
-    strict = item.get_closest_marker("strict")
-    return bool(strict or item.get_closest_marker("strict_too")) if STRICT else not strict
+    strict, both = item.get_closest_marker("strict"), item.get_closest_marker("strict_too")
+    return bool(strict or (both and both.args != (False,))) if STRICT else not strict
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

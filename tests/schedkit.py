@@ -219,7 +219,9 @@ def preset_scripts(preset: str) -> dict[str, str]:
         order = jobplan.Order(site, where, choice, alice, person)
         tag = f"{site.prefix}-0a1b2c-abcdefghij"
         folder = f"/home/alice/.hpcspawner/jobs/{tag}"
-        job = jobplan.job(order, tag, "server", "/home/alice/.hpcspawner/lib/0", folder, folder.replace("jobs", "logs"))
+        job = jobplan.job(
+            order, tag, "server", "/home/alice/.hpcspawner/lib/0", folder, folder.replace("jobs", "logs") + ".log"
+        )
         found[name] = schedulers.load(where.cluster.scheduler).script(where.cluster, job)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,3 +224,30 @@ def test_without_path_qsub_breaks_down(replay: Replayer, tmp_path: Path) -> None
     replay.child.stdin.flush()  # type: ignore[union-attr]
     got = fakebatch.json.loads(replay.child.stdout.readline())  # type: ignore[union-attr]
     assert (got["code"], got["err"]) == (1, "*** FATAL EXCEPTION: 'PATH' ***\n")
+
+
+@pytest.mark.other_user
+def test_only_the_owner_ends_a_job(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    fake = Fake("cobalt", tmp_path / "state", COBALT)
+    fake.state.set("qdel", "0")
+    path = script(tmp_path, "#!/bin/bash\nsleep 60\n")
+    os.chmod(path, 0o755)
+
+    def run(user: str, *argv: str) -> str:
+        env = schedkit.environment("cobalt", fake.state)
+        as_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", *argv]
+        done = subprocess.run(as_user, env=env, cwd="/", text=True, stdout=subprocess.PIPE, check=False)
+        return done.stdout
+
+    assert (
+        run("alice", "qsub", "-n", "1", "-t", "5", "-q", "full-node", "-o", "/dev/null", "-e", "/dev/null", path)
+        == "101\n"
+    )
+    schedkit.wait_for(lambda: "running" in run("bob", "qstat", "101"))
+    assert run("bob", "qdel", "101") == ""
+    assert fake.call(("qdel", "101")).out == ""
+    assert "101" in run("alice", "qdel", "101")
+    schedkit.wait_for(lambda: run("bob", "qstat", "101") == "")

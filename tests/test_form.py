@@ -143,10 +143,15 @@ def test_no_text_of_a_user_or_of_the_site_becomes_html() -> None:
         SITE, profiles={"small": profile}, environments={"a": Environment("a", NASTY), "b": Environment("b", NASTY)}
     )
     posted = {"profile": "small", "cores": NASTY, "account": NASTY, "workdir": NASTY}
-    root = drawn(site=site, error=refused(posted), posted=posted, problems=[NASTY])
+    root = drawn(site=site, error=refused(posted), posted=posted, problems=[NASTY], ending=NASTY)
     assert control(root, "small.cores")["value"] == NASTY
     assert len(list(root.all("script"))) == 1
     assert "49" not in "".join(element.text for element in root.all("label"))
+
+
+def test_the_form_tells_how_the_last_job_ended() -> None:
+    assert htmlkit.by_id(drawn(ending="Your last job ended."))["hpc-ending"].text == "Your last job ended."
+    assert "hpc-ending" not in htmlkit.by_id(drawn())
 
 
 def test_one_card_is_chosen_and_each_cluster_has_a_heading() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,3 +282,38 @@ def test_jobs_wait_for_free_slots(tmp_path: Path) -> None:
     assert fake.call(("bjobs", "-w")).out.count("PEND") == 1
     fake.call(("bkill", "0"))
     schedkit.wait_for(lambda: fake.call(("bjobs",)).err == "No unfinished job found\n")
+
+
+@pytest.mark.other_user
+def test_the_fake_is_for_every_user_of_the_machine(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    fake = Fake("lsf", tmp_path / "state", LSF)
+
+    def run(user: str, command: str, stdin: str = "") -> Result:
+        env = schedkit.environment("lsf", fake.state)
+        done = subprocess.run(
+            ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "/bin/sh", "-c", command],
+            input=stdin,
+            env=env,
+            cwd="/",
+            text=True,
+            capture_output=True,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    log = tmp_path / "log"
+    log.touch()
+    log.chmod(0o666)
+    assert run("alice", "bsub", f"#!/bin/bash\nid -un >> {log}\nsleep 60\n").out.startswith("Job <101>")
+    schedkit.wait_for(lambda: "RUN" in run("bob", "bjobs -w 101").out)
+    schedkit.wait_for(lambda: log.read_text() == "alice\n")
+    assert "User permission denied" in run("bob", "bkill 101").err
+    assert run("bob", "bsub sleep 60").out.startswith("Job <102>")
+    assert "being terminated" in fake.call(("bkill", "102")).out
+    assert "being terminated" in run("alice", "bkill 101").out
+    schedkit.wait_for(lambda: run("alice", "bjobs -u all").err == "No unfinished job found\n")
+    assert "bob" in run("alice", "bjobs -a -u all").out
+    fake.state.set("secure", "")
+    assert run("alice", "bjobs 102").err == "Job <102> is not found\n"

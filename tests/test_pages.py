@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 import pytest
 
+from hpcspawner.lastending import LastEnding
+
 from . import htmlkit
 
 _data = pytest.importorskip("jupyterhub._data")
@@ -80,6 +82,25 @@ def test_no_name_becomes_html_or_script() -> None:
     html = pending(name=NASTY, job_id=NASTY, _summary=NASTY)
     assert "<b>" not in html
     assert htmlkit.by_id(main(html))["hpc-id"].text == NASTY
+
+
+def test_the_page_of_a_server_that_ended_tells_why() -> None:
+    ended = LastEnding("The server was idle for 1 minute <b>.", 1700000000.0, "77")
+    spawners = {"x": SimpleNamespace(last_ending=ended), "": SimpleNamespace(last_ending=LastEnding())}
+    user = SimpleNamespace(name="alice", escaped_name="alice", url="/user/alice/", spawners=spawners)
+    told = page("not_running.html", server_name="x", spawn_url="/x", user=user)
+    assert "Your last job (77) ended on 2023-11-1" in told
+    assert "The server was idle for 1 minute &lt;b&gt;." in told
+    for name in ("", "gone"):
+        assert "hpc-ending" not in page("not_running.html", server_name=name, spawn_url="/x", user=user)
+
+
+def test_a_held_job_is_offered_a_new_try() -> None:
+    html = pending(job_id="4711")
+    held = htmlkit.by_id(main(html))["hpc-held"]
+    assert "hidden" in held.attrs
+    assert "Cancel it and try again" in held.text
+    assert "held = facts.held" in html
 
 
 def test_a_failed_start_is_told_as_it_was_written() -> None:

@@ -124,9 +124,9 @@ def test_something_must_be_startable() -> None:
 def test_ssh_needs_host_account_key_and_pinned_host_keys() -> None:
     found = problems(cluster_with("way: ssh"))
     assert [problem.field.rpartition(".")[2] for problem in found] == ["host", "account", "identity", "known_hosts"]
-    whole = "way: {kind: ssh, host: login, account: jup, identity: ~/.ssh/id, known_hosts: /etc/known}"
+    whole = "way: {kind: ssh, host: 'login:2222', account: jup, identity: ~/.ssh/id, known_hosts: /etc/known}"
     assert not problems(cluster_with(whole))
-    assert "no plain name" in only_problem(cluster_with(whole.replace("login", "-oProxyCommand=x"))).text
+    assert "no host name" in only_problem(cluster_with(whole.replace("login", "-oProxyCommand=x"))).text
 
 
 @pytest.mark.parametrize(

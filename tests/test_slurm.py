@@ -411,7 +411,11 @@ def test_detail_of_elements_and_of_evil_names() -> None:
         ),
         ("7|alice|CANCELLED by 1001|0:15|main|1|2|3|n1|1001|None", Outcome.CANCELLED, "cancelled by its owner"),
         ("7|alice|CANCELLED by 0|0:15|main|1|2|3|n1|1001|None", Outcome.CANCELLED, "cancelled by an administrator"),
-        ("7|alice|OUT_OF_MEMORY|0:125|main|1|2|3|n1|1001|OutOfMemory", Outcome.OUT_OF_MEMORY, "it used more memory than"),
+        (
+            "7|alice|OUT_OF_MEMORY|0:125|main|1|2|3|n1|1001|OutOfMemory",
+            Outcome.OUT_OF_MEMORY,
+            "it used more memory than",
+        ),
         ("7|alice|OUT_OF_ME+|0:125|main|1|2|3|n1|1001|OutOfMemory", None, ""),
         ("7|alice|PREEMPTED|0:0|main|1|2|3|n[1-2]|1001|None", Outcome.PREEMPTED, "higher priority"),
         ("7|alice|DEADLINE|0:0|main|1|Unknown|3|None assigned|1001|DeadLine", Outcome.TIMEOUT, "deadline"),

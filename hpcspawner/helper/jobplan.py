@@ -18,7 +18,12 @@ from .faults import Fault
 from .identity import Account
 from .jobfolder import END, PLAN, SECRET, expand
 
-KINDS: Mapping[str, str] = {"server": "server.py", "check": "probe.py"}
+KINDS: Mapping[str, str] = {
+    "server": "server.py",
+    "check": "probe.py",
+    "dask-scheduler": "dask_scheduler.py",
+    "dask-workers": "dask_workers.py",
+}
 """Kinds of jobs -> the in-job program that each one runs."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict
 from ..access import Person
 from ..job import Accepted, Refused
 from ..options import OptionError, recheck
-from . import jobplan
+from . import daskplan, jobplan, sitescript
 from .act import Act, Answer
 from .faults import Fault
 from .folders import Folder
@@ -75,18 +75,27 @@ def _first(act: Act, order: Order, folders: JobFolders, folder: Folder, tag: str
 
 def _prepare(act: Act, order: Order, folders: JobFolders, folder: Folder, tag: str, kind: str) -> Any:
     """Writes all files; returns the Command that submits."""
+    own = sitescript.wanted(act) if kind == "server" else {}
     environment = jobplan.secret_environment(order, act.request.table("environment"))
     _must_be_usable(order.workdir)
     folders.logs().__exit__(None, None, None)
     log, library = folders.log(tag), folders.library(*injob_files())
     job = jobplan.job(order, tag, kind, library, folder.path, log)
+    dask = daskplan.read(act.request, kind)
+    if dask is not None:
+        job = daskplan.job(job, order, act.dialect, dask)
     try:
-        script = act.dialect.script(act.cluster, job)
-        command = act.dialect.submit(act.cluster, job, script, folder.join(SCRIPT))
+        if own:
+            script, command = sitescript.made(act, job, own, folder.join(SCRIPT))
+        else:
+            script = act.dialect.script(act.cluster, job)
+            command = act.dialect.submit(act.cluster, job, script, folder.join(SCRIPT))
     except ValueError as error:
         raise Fault("refused", str(error)) from None
     plan = jobplan.plan(order, act.dialect, tag, kind, folder.path, log)
     plan.update(report=act.request.table("report"), server_name=act.request.text("server_name"))
+    plan.update(sitescript.plan(own["command"]) if own else {})
+    plan.update({"dask": daskplan.plan(order, act.dialect, dask)} if dask is not None else {})
     write_json(folder, SECRET, environment)
     write_json(folder, PLAN, plan)
     folder.write(SCRIPT, script.encode(), 0o700)

@@ -7,7 +7,7 @@ loaded into a user's own Python, where a short name could hide a module of the u
 plan.json, written by the helper (0600, no secrets; keys marked * may be missing):
 
     tag                 name of the job, its key everywhere
-    kind                "server" or "check"
+    kind                "server", "check", "dask-scheduler" or "dask-workers"
     state               the job's own folder
     secret              path of secret.json: {name: value} of the environment that nobody else may read
     jupyter             true: the Jupyter server; "command" then only adds arguments to it
@@ -26,6 +26,11 @@ plan.json, written by the helper (0600, no secrets; keys marked * may be missing
     kernels *           [{"name", "title", "argv", "setup"}]: kernels of the users' environments
     servers *           [{"name", "python", "setup"}]: environments that run the server (kind "check" only)
     default_kernel *    name of the kernel that new notebooks get
+    dask *              kinds "dask-scheduler" and "dask-workers" only: {"cluster": the gateway's name of it, "python",
+                        "listen": rule for the address, "ports"} and for a scheduler {"api_url", "heartbeat",
+                        "adaptive", "idle": seconds}, for workers {"scheduler": its address, "names": [[name, ...]
+                        for each job of the array], "index_variable", "threads", "memory": bytes, "gpus", "scratch",
+                        "spill"}. secret.json then holds HPCSPAWNER_DASK_CERT, _KEY, and for a scheduler _TOKEN
     workdir *           directory in which the server starts; empty: home
     local *             true: hub and node are one machine, loopback addresses are fine
     grace *             seconds between TERM and KILL when the job ends (default 10)

@@ -16,8 +16,9 @@ def killed(own: str = OWN, mount: str = CGROUPS) -> int:
 
 def _files(own: str, mount: str) -> Iterator[str]:
     for line in _read(own).splitlines():
-        _, _, rest = line.partition(":")
-        names, _, path = rest.partition(":")
+        if line.count(":") < 2:
+            continue
+        _, names, path = line.split(":", 2)
         if not names:  # the one tree of version 2
             yield os.path.join(mount, path.lstrip("/"), "memory.events")
         elif "memory" in names.split(","):

@@ -7,6 +7,7 @@ evidence.py    what one answer means for one job (pure)
 pacer.py       when to ask next (pure); view.py keeps one account's pace
 watch.py       asks; applying.py puts the answers into the book; inquest.py looks into missing jobs
 submission.py  submits; limiter.py is the line; lost.py finds the ones whose answer was lost
+elements.py    the jobs of an array, which one tag stands for
 removal.py     cancels, many at once; identity.py makes sure whose job an id is
 postmortem.py  why a job ended
 sweep.py       jobs that nobody knows any more; cleaning.py what they leave behind

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..job import JobStatus
-from . import answers, postmortem, readback
+from . import answers, elements, postmortem, readback
 from .desk import Desk
 from .entry import Entry
 from .evidence import HUB, OWNER, Finding, Look, Rules, belongs, is_mass, judge, state_of
@@ -29,6 +29,7 @@ class Applying:
         cluster = desk.cluster
         self._rules = Rules(cluster.grace, max(cluster.lost_submit_limit, cluster.grace), desk.settings.mass_limit)
         self._read: dict[str, tuple[Mapping[str, Any], JobStatus]] = {}
+        self._read_parts: dict[str, dict[int, tuple[Mapping[str, Any], JobStatus]]] = {}
         self._reported_at: dict[str, float] = {}
 
     def reported(self, tag: str) -> None:
@@ -38,6 +39,7 @@ class Applying:
     async def apply(self, jobs: Rows, asked: Mapping[str, str], at: float, user: str) -> None:
         """jobs: the answer, by id. asked: tag -> id. at: when the query began. Raises Garbled before any change."""
         shown = await self._statuses(jobs, asked)
+        shown.update(self._arrays(jobs, asked, at))
         view = OWNER if user else HUB
         lacking = [tag for tag in asked if tag not in shown]
         outage = bool(lacking) and self._outage(lacking, asked)
@@ -66,6 +68,28 @@ class Applying:
             if known is None or known[0] != row:
                 known = self._read[tag] = (row, answers.status(row))
             shown[tag] = known[1]
+        return shown
+
+    def _arrays(self, jobs: Rows, asked: Mapping[str, str], at: float) -> dict[str, JobStatus]:
+        """What the answer shows of arrays, each as one job; its parts are in the book afterwards."""
+        book = self.desk.book
+        arrays = {tag: id for tag, id in asked.items() if tag in book and book.entry(tag).elements}
+        gathered = elements.gather(jobs, set(arrays.values()))
+        shown = {}
+        for tag, id in arrays.items():
+            rows = gathered.get(id)
+            if not rows:
+                continue
+            entry, read = book.entry(tag), self._read_parts.setdefault(tag, {})
+            for index, row in rows.items():
+                known = read.get(index)
+                if known is None or known[0] != row:
+                    read[index] = (row, answers.status(row))
+            seen = {index: read[index][1] for index in rows}
+            parts = elements.judge(entry.parts, entry.elements, seen, at, self.desk.cluster.grace)
+            shown[tag] = elements.together(id, parts)
+            if parts is not entry.parts and not entry.ended:
+                book.change(tag, parts=parts)
         return shown
 
     def _outage(self, lacking: list[str], asked: Mapping[str, str]) -> bool:
@@ -133,6 +157,8 @@ class Applying:
         changed = entry.changed_by_site
         if status is not entry.status and entry.choice:
             changed = readback.changes(entry.choice, status) or changed
+        if changed != entry.changed_by_site:
+            self.desk.log.info("%s (job %s) was changed by the site: %s", entry.tag, entry.id, "; ".join(changed))
         self.desk.book.change(entry.tag, status=status, state=state, changed_by_site=changed, trouble="")
 
     def _ended(self, entry: Entry, status: JobStatus) -> None:
@@ -167,4 +193,5 @@ class Applying:
     def forget(self, tag: str) -> None:
         """Out of memory."""
         self._read.pop(tag, None)
+        self._read_parts.pop(tag, None)
         self._reported_at.pop(tag, None)

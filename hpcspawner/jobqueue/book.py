@@ -17,7 +17,9 @@ _KEPT = (
     "began id run reported notice log folder cancel_wanted abandoned stored ended_at ending cleaned".split()  # noqa: SIM905
 )
 """Attributes of an Entry that are columns of the journal."""
-_SHOWN = frozenset({"id", "state", "reported", "cancel_wanted", "cancel_taken", "ended", "run", "began"})
+_GIVEN = ("tag", "cluster", "user", "owner_key", "kind", "elements", "submitted")
+"""Columns that never change, besides the choice."""
+_SHOWN = frozenset({"id", "state", "parts", "reported", "cancel_wanted", "cancel_taken", "ended", "run", "began"})
 """A change of these makes a job 'not quiet': it is looked at more often for a while."""
 
 
@@ -79,7 +81,7 @@ class Book:
     def add(self, entry: Entry, sight: Sight) -> Future[None]:
         """A new job; the future is done once it is on disk."""
         self._take(entry, sight)
-        columns = {name: getattr(entry, name) for name in ("tag", "cluster", "user", "owner_key", "kind", "submitted")}
+        columns = {name: getattr(entry, name) for name in _GIVEN}
         columns["choice"] = dict(entry.choice)
         return self._journal.add(**columns, **_columns(entry, _KEPT), **_sight_columns(sight))
 
@@ -209,7 +211,7 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
     """The Entry of a journal row."""
     ending = Ending.from_json(row["ending"]) if row["ending"] else None
     ended = row["ended_at"] is not None
-    values = {name: row[name] for name in ("tag", "cluster", "user", "owner_key", "kind", "choice", "submitted")}
+    values = {name: row[name] for name in (*_GIVEN, "choice")}
     values.update({name: row[name] for name in ("began", "id", "notice", "log", "folder", "ended_at")})
     values.update({name: bool(row[name]) for name in ("reported", "cancel_wanted", "abandoned", "stored", "cleaned")})
     state = JobState.ENDED if ended else JobState.RUNNING if row["reported"] else JobState.UNKNOWN

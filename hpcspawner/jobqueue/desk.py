@@ -57,6 +57,8 @@ class Desk:
         self._helpers = helpers
         self.wake: Callable[[], None] = lambda: None
         """Set by the watch: something is worth a query soon."""
+        self.answers_again: Callable[[], None] = lambda: None
+        """Set by the watch: the scheduler has just answered."""
 
     async def call(self, verb: str, user: str, **fields: Any) -> dict[str, Any]:
         """One helper call within the cluster's limit. Raises HelperError, also for an answer of no use."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..job import JobState, JobStatus, Outcome
+from .elements import Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,10 @@ class Entry:
     state: JobState = JobState.UNKNOWN
     status: JobStatus | None = None
     """The last answer that showed the job."""
+    elements: int = 0
+    """Jobs of an array; 0: it is none."""
+    parts: Mapping[int, Part] = dataclasses.field(default_factory=dict)
+    """Of an array, what is known of each of its jobs, by index from 1 on."""
     run: int = 0
     """How often the scheduler has restarted it, as the job itself reported."""
     reported: bool = False
@@ -107,6 +112,14 @@ class Entry:
     def outcome(self) -> str:
         """How it ended, in words; empty while it lives."""
         return self.ending.text if self.ending else ""
+
+    def part(self, index: int) -> Part:
+        """One job of an array; where it is none, the job itself."""
+        if self.ended or not self.elements:
+            found = self.parts.get(index)
+            status = found.status if found is not None else self.status
+            return Part(self.state, status)
+        return self.parts.get(index) or Part(self.state if self.state.waits else JobState.UNKNOWN)
 
     @property
     def in_line(self) -> bool:

@@ -6,6 +6,7 @@ import enum
 
 from . import answers
 from .desk import Desk
+from .elements import base
 from .entry import Entry
 from .evidence import belongs
 
@@ -21,9 +22,12 @@ async def whose(desk: Desk, entry: Entry, id: str) -> Whose:
     if any(other.tag != entry.tag and other.user != entry.user for other in desk.book.by_id(id)):
         return Whose.OTHER
     rows = answers.jobs(await desk.call("query", entry.user, ids=[id], users=[entry.user]))
-    if id not in rows:
+    row = rows.get(id)
+    if row is None and entry.elements:
+        row = next((rows[each] for each in rows if base(each) == base(id)), None)
+    if row is None:
         return Whose.ABSENT
-    status = answers.status(rows[id])
+    status = answers.status(row)
     named = entry.tag in desk.book and desk.book.sight(entry.tag).named
     if not belongs(entry.tag, entry.user, named, status):
         return Whose.OTHER

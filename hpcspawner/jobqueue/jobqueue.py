@@ -112,7 +112,7 @@ class JobQueue:
         """Submits a job; returns its Entry with the id. tag: from new_tag(), used once.
 
         fields: those of the helper's verb 'submit' (kind, choice, groups, environment, report, server_name); of them
-        only kind and choice are kept. Raises SubmitRefused, SubmitFailed or SubmitLost. Cancelling the caller never
+        only kind and choice are kept. With 'array', a number, one submit makes so many jobs, see Entry.parts. Raises SubmitRefused, SubmitFailed or SubmitLost. Cancelling the caller never
         loses the job: in line it is dropped, later it is cancelled as soon as it is known (keep: it goes on).
         """
         if not tags.valid(tag):
@@ -127,6 +127,7 @@ class JobQueue:
             owner_key=owner_key,
             kind=str(fields.get("kind", "server")),
             choice=dict(choice) if isinstance(choice, Mapping) else {},
+            elements=int(fields.get("array") or 0),
             submitted=time.time(),
         )
         return await self._submission.submit(entry, fields, keep=keep)
@@ -199,12 +200,12 @@ class JobQueue:
         job_id, run: what the job has just reported. An id that is not known yet is verified and taken over; for a run
         that is newer than the known one, the nodes must come from an answer that was asked for after now.
         """
-        until, newer_than = time.monotonic() + timeout, None
+        began = time.monotonic()
+        until = began + timeout
         entry = self._book.get(tag)
-        if entry is not None and run > entry.run:
-            newer_than = entry.status
+        moved = entry is not None and run > entry.run
         while entry is not None and not entry.ended and tag in self._book:
-            fresh = newer_than is None or entry.status is not newer_than
+            fresh = not moved or self._watch.asked_at(entry) >= began
             if entry.status is not None and entry.status.nodes and fresh and not entry.state.waits:
                 break
             if not entry.id and job_id:
@@ -292,6 +293,16 @@ class JobQueue:
         if not entry.id:
             return False
         return await self._removal.want(tag)
+
+    async def cancel_parts(self, tag: str, indexes: Iterable[int]) -> bool:
+        """Ends some jobs of an array; as cancel, but it is not noted for a next process."""
+        entry = self._book.get(tag)
+        if entry is None or entry.ended or entry.cancel_wanted:
+            return entry is not None
+        wanted = {index for index in indexes if not entry.part(index).ended}
+        if not wanted:
+            return True
+        return await asyncio.shield(self._removal.want_parts(tag, wanted))
 
     def forget(self, tag: str) -> None:
         """Lets go of a job that an admin does not want to be watched: neither job nor files are touched from now on."""

@@ -28,6 +28,7 @@ COLUMNS: Mapping[str, str] = {
     "submitted": "REAL NOT NULL DEFAULT 0",
     "began": "REAL",
     "id": "TEXT NOT NULL DEFAULT ''",
+    "elements": "INTEGER NOT NULL DEFAULT 0",
     "run": "INTEGER NOT NULL DEFAULT 0",
     "reported": "INTEGER NOT NULL DEFAULT 0",
     "view": "TEXT NOT NULL DEFAULT ''",

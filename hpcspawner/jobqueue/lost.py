@@ -11,6 +11,7 @@ from typing import Any
 from ..job import JobState, JobStatus
 from . import answers, postmortem
 from .desk import TROUBLE, Desk, words
+from .elements import base
 from .entry import Ending, Entry
 from .errors import SubmitError, SubmitFailed, SubmitLost
 from .evidence import belongs
@@ -101,7 +102,7 @@ class Lookup:
                     return
                 # changed() returns at once for what has ended, so the pause is a plain one.
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, settings.lost_pause * 10)
+                pause = min(pause * 2, settings.lost_pause * 40)
                 if not book.entry(tag).id:
                     await self._look(tag)
         finally:
@@ -152,6 +153,7 @@ class Lookup:
         """Takes over the id of a job; one that nobody waits for any more is cancelled."""
         book = self.desk.book
         entry = book.entry(tag)
+        id = base(id) if entry.elements else id
         self.desk.log.info("%s is job %s of %s", tag, id, entry.user)
         if entry.ended:
             entry = book.revive(tag, id=id, cancel_wanted=True, abandoned=True)

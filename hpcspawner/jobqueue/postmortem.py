@@ -154,7 +154,9 @@ class Postmortem:
 
     async def tail(self, entry: Entry, lines: int) -> tuple[Mapping[str, Any], Ending | None, JobStatus | None]:
         """The helper's answer, the Ending of the end record, the scheduler's detail. Raises HelperError, Garbled."""
-        answer = await self.desk.call("tail", entry.user, tag=entry.tag, id=entry.id, lines=lines)
+        # Of an array the scheduler would tell about some one of its jobs.
+        id = "" if entry.elements else entry.id
+        answer = await self.desk.call("tail", entry.user, tag=entry.tag, id=id, lines=lines)
         record, detail = answers.table(answer, "end"), answers.table(answer, "detail")
         noted = of_record(record, entry) if record is not None and record_counts(record, entry) else None
         return answer, noted, answers.status(detail) if detail is not None else None

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from . import answers
 from .desk import TROUBLE, Desk, words
+from .elements import id_of
+from .entry import Entry
 from .identity import Whose, whose
 
 
@@ -20,6 +22,8 @@ class Removal:
         self._tries: dict[str, int] = {}
         self._asked: dict[str, asyncio.Future[bool]] = {}
         self._nudge = asyncio.Event()
+        self._parts: dict[str, set[int]] = {}
+        """Jobs of arrays that are to be cancelled, where the whole array is not."""
 
     def want(self, tag: str) -> asyncio.Future[bool]:
         """A job that is to be cancelled, noted already. The future tells whether the scheduler took the next cancel."""
@@ -30,6 +34,21 @@ class Removal:
         self._due[tag] = min(self._due.get(tag, soon), soon)
         self._nudge.set()
         return asked
+
+    def want_parts(self, tag: str, indexes: Iterable[int]) -> asyncio.Future[bool]:
+        """Some jobs of an array are to be cancelled."""
+        self._parts.setdefault(tag, set()).update(indexes)
+        return self.want(tag)
+
+    def _ids(self, entry: Entry) -> list[str]:
+        """What is to be cancelled of a job; empty where that has ended."""
+        if entry.cancel_wanted or entry.tag not in self._parts:
+            return [entry.id]
+        left = {index for index in self._parts[entry.tag] if not entry.part(index).ended}
+        self._parts[entry.tag] = left
+        if all(index in left or entry.part(index).ended for index in range(1, entry.elements + 1)):
+            return [entry.id] if left else []
+        return [id_of(self.desk.cluster, entry.id, index) for index in sorted(left)]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -66,16 +85,18 @@ class Removal:
     async def _cancel(self, user: str, tags: list[str]) -> None:
         try:
             known = [tag for tag in tags if await self._is_ours(tag)]
-            ids = {tag: self.desk.book.entry(tag).id for tag in known}
+            ids = {tag: self._ids(self.desk.book.entry(tag)) for tag in known if tag in self.desk.book}
+            together = [id for each in ids.values() for id in each]
             taken: object = {}
-            if ids:
-                answer = await self.desk.call("cancel", user, ids=list(ids.values()))
+            if together:
+                answer = await self.desk.call("cancel", user, ids=together)
                 taken = answers.table(answer, "cancelled") or {}
-                refused = [id for id in ids.values() if isinstance(taken, dict) and taken.get(id) is False]
+                refused = [id for id in together if isinstance(taken, dict) and taken.get(id) is False]
                 if refused:
                     self.desk.log.warning("Cancel of %s refused: %s", ", ".join(refused), answers.text(answer, "text"))
             for tag in tags:
-                self._took(tag, isinstance(taken, dict) and taken.get(ids.get(tag)) is True)
+                all_taken = tag in ids and isinstance(taken, dict) and all(taken.get(id) is True for id in ids[tag])
+                self._took(tag, all_taken)
         except TROUBLE as error:
             self.desk.log.warning("Cancel for %s did not succeed and is repeated: %s", user, words(error))
             for tag in tags:
@@ -99,7 +120,13 @@ class Removal:
         if tag not in book:
             self._answer(tag, True)
             return
-        if taken:
+        if tag in self._parts and not book.entry(tag).cancel_wanted:
+            left = {index for index in self._parts[tag] if not book.entry(tag).part(index).ended}
+            if not left or book.entry(tag).ended:
+                del self._parts[tag]
+                self._answer(tag, True)
+                return
+        elif taken:
             book.change(tag, cancel_taken=True)
         if not book.entry(tag).ended and tag not in book.foreign:
             tries = self._tries[tag] = self._tries.get(tag, 0) + 1

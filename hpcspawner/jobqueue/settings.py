@@ -23,8 +23,8 @@ class Settings:
     """How long two looks that both find neither receipt nor job must lie apart before nothing was submitted."""
     lost_watch: float = 86400.0
     """How long a lost submit is still looked for, to cancel it if it turns up."""
-    lost_pause: float = 60.0
-    """Pause between those late looks; doubles up to ten times of it."""
+    lost_pause: float = 15.0
+    """First pause between those late looks; doubles up to forty times of it."""
     mass_limit: float = 900.0
     """After so long of good answers that lack many jobs at once, each of them is judged alone again."""
     linger: float = 600.0

@@ -115,6 +115,7 @@ class Submission:
             state = JobState.RUNNING if entry.reported else JobState.PENDING
             book.change(tag, id=text(answer, "id"), notice=text(answer, "notice"), state=state)
             self.desk.counts["submits.accepted"] += 1
+            self.desk.answers_again()
         else:
             self.desk.log.warning("%s: the submit got no clear answer: %s", tag, text(answer, "text"))
             try:

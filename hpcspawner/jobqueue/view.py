@@ -6,7 +6,7 @@ import random
 import time
 from collections import deque
 
-from .pacer import Pace, interval, jittered
+from .pacer import DUTY, Pace, interval, jittered
 from .settings import Settings
 
 
@@ -17,15 +17,18 @@ class View:
         self.user = user
         self.asking = False
         self.seconds = 0.0
-        """What the last query took."""
+        """What queries take: the shorter one of the last two good ones."""
         self.failures = 0
         self.good_at: float | None = None
         """When the last good answer came."""
+        self.good_asked = float("-inf")
+        """When it was asked for."""
         self.trouble = ""
         self.trouble_since = 0.0
         """Seconds since the epoch."""
         self._pace = pace
         self._settings = settings
+        self._last = pace.slow / DUTY
         self._started: float | None = None
         self._chance = 0.0
         self._urgent = False
@@ -38,7 +41,7 @@ class View:
         wait = interval(self._pace, quiet, seconds=self.seconds, queries=queries, failures=self.failures)
         wait = jittered(wait, self._chance, self.failures)
         if self._urgent and not self.failures:
-            wait = min(wait, max(self._settings.urgent_gap, 20.0 * self.seconds * queries))
+            wait = min(wait, max(self._settings.urgent_gap, DUTY * self.seconds * queries))
         return self._started + wait
 
     def urgent(self) -> bool:
@@ -53,6 +56,11 @@ class View:
         self._urgent = True
         return True
 
+    def hurry(self) -> None:
+        """The scheduler has answered somebody else: no reason to wait any longer."""
+        if self.failures and not self.asking:
+            self._started = None
+
     def began(self) -> float:
         """A query begins now."""
         self.asking, self._urgent = True, False
@@ -61,8 +69,11 @@ class View:
 
     def good(self, seconds: float) -> None:
         """A good answer came."""
-        self.seconds, self.failures, self.trouble = seconds, 0, ""
+        # One slow answer alone (it waited for the end of an outage) must not blind us for twenty times as long.
+        self.seconds, self._last = min(seconds, self._last), seconds
+        self.failures, self.trouble = 0, ""
         self.good_at = time.monotonic()
+        self.good_asked = self.good_at if self._started is None else self._started
 
     def bad(self, text: str) -> None:
         """No usable answer came. What it took is no measure of the scheduler's work, so the former one stays."""

@@ -33,6 +33,7 @@ class Watch:
         self._pace = Pace(desk.cluster.poll_fast, desk.cluster.poll_slow, desk.settings.backoff_most)
         self._nudge = asyncio.Event()
         desk.wake = self._nudge.set
+        desk.answers_again = self.answers_again
 
     def view(self, user: str) -> View:
         """The view of that user; '' is the hub's account."""
@@ -44,6 +45,16 @@ class Watch:
         """Somebody waits to learn more about this job."""
         if self.view(self._user(entry)).urgent():
             self._nudge.set()
+
+    def answers_again(self) -> None:
+        """An outage is over: no view waits for the end of its back-off."""
+        for view in self.views.values():
+            view.hurry()
+        self._nudge.set()
+
+    def asked_at(self, entry: Entry) -> float:
+        """When the last good answer about this job was asked for; the clock's seconds."""
+        return self.view(self._user(entry)).good_asked
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -103,6 +114,8 @@ class Watch:
             measured = time.monotonic() - asked_at
             jobs = answers.jobs(answer)
             await self.applying.apply(jobs, asked, asked_at, view.user)
+            if view.failures:
+                self.answers_again()
             view.good(answers.seconds(answer, measured))
             self.desk.counts["queries.good"] += 1
         except TROUBLE as error:

@@ -21,7 +21,11 @@ except ImportError:  # pragma: no cover
 
 
 class Scheduler(Protocol):
-    """What a dialect module has. All of it is required unless its text says otherwise."""
+    """What a dialect module has. All of it is required unless its text says otherwise.
+
+    own_script(cluster, job, script, path) -> (script, Command) may be there too, for sites with allow_scripts: a
+    script of the site's own made to fit, and the command that submits it under the job's name and with its log.
+    """
 
     TITLE: str
     """Name for people: 'Slurm'."""
@@ -37,6 +41,10 @@ class Scheduler(Protocol):
     """Variable that counts the restarts of a requeued job; '' where there is none."""
     END_VARIABLES: Tuple[str, ...]
     """Variables that hold the end of the walltime in seconds since the epoch; may be empty."""
+    ARRAY_ID: str
+    """Id of one element of an array from {id} and {index}; '' where there are no arrays. Indexes begin at 1."""
+    ARRAY_VARIABLE: str
+    """Variable that holds the index inside an element; '' where there are no arrays."""
     FIELDS: Tuple[str, ...]
     """Option names that jobs of this batch system can carry (partition, account, qos, reservation, nodes, cores,
     memory, gpus, gpu_type, walltime). A field that is not here is not offered and refused when sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import functools
 import re
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -109,6 +110,7 @@ def empty(value: str) -> bool:
     return value.strip() in ("", "-", "None", "N/A")
 
 
+@functools.lru_cache(maxsize=4096)
 def seconds(text: str) -> Optional[int]:
     """Seconds of HH:MM:SS (the hours may be many), or DD:HH:MM:SS; None for None and the like."""
     if not re.match(r"\d+(:\d\d){2,3}\Z", text.strip()):
@@ -124,6 +126,7 @@ _WORDED = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+@functools.lru_cache(maxsize=4096)
 def epoch(text: str) -> Optional[float]:
     """'Fri Nov 20 15:54:51 2026 +0000 (UTC)', or the estimate '2026-11-20 15:54:51' in the local zone."""
     worded = _WORDED.match(text.strip())
@@ -143,6 +146,7 @@ def epoch(text: str) -> Optional[float]:
 MOST_NODES = 20000
 
 
+@functools.lru_cache(maxsize=4096)
 def nodes(text: str) -> Tuple[str, ...]:
     """The names of a location such as 'thetagpu[02-03,07],x1'; () for None. The order is that of the alphabet.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from typing import List, Optional, Sequence, Tuple
@@ -83,6 +84,7 @@ def check_user(user: str) -> None:
         raise ValueError("user: {!r} is no user name".format(user[:60]))
 
 
+@functools.lru_cache(maxsize=4096)
 def hosts(text: str) -> Tuple[str, ...]:
     """Hosts of 'a:a:b' or '4*a:2*b' without repeats, the one that runs the script first."""
     out: List[str] = []

@@ -80,3 +80,21 @@ def ending(word: str, exit_code: Optional[int], signal: Optional[int], reason: s
         return Outcome.FAILED, "the command ended with exit code {}".format(exit_code)
     # Also what LSF shows for a success when the node's daemon was restarted under the job.
     return Outcome.UNKNOWN, waiting(reason)
+
+
+SWITCHES: Mapping[str, str] = {
+    "memory_unit": "Unit that LSF_UNIT_FOR_LIMITS names for -M and rusage (KB, MB, GB, TB). Without it: a suffix where "
+    "the version takes one (IBM 10.1), else KB for -M and MB for rusage.",
+    "memory_per": "What -M and rusage[mem] count for: node (default), slot or job.",
+    "memory_limit": "false: -M is not sent, memory is only reserved by rusage.",
+    "gpu": "How to ask for GPUs: 'option' sends -gpu (IBM 10.1 only), any other word is the resource that rusage "
+    "counts, such as ngpus_physical. Without it jobs can't ask for GPUs.",
+    "account_option": "Option that carries the account: -P (project, default) or -G (user group).",
+    "json": "false: ask with a delimiter even where the version should know -json.",
+    "launcher": "How workers reach the other nodes of a job: blaunch (default of IBM's) or ssh.",
+}
+
+OWN_DIRECTIVES: Tuple[str, ...] = tuple(
+    "-J -q -P -G -U -n -M -W -x -r -o -oo -e -eo -gpu -cwd -env -I -Ip -Is -IS -K -H -b -w -i -is -rn".split()  # noqa: SIM905
+)
+"""What the script sets from a job's own fields, or what would keep it from being a batch job of its own."""

@@ -11,7 +11,16 @@ from . import _slurm_text as text
 from . import _slurm_words as words
 from ._slurm_query import first_node, judged
 
-_SACCT = ("JobID", "User", "State", "ExitCode", "Partition", "SubmitTime", "StartTime", "EndTime", "NodeList") + (
+_SACCT = (
+    "JobID",
+    "User",
+    "State",
+    "ExitCode",
+    "Partition",
+    "SubmitTime",
+    "StartTime",
+    "EndTime",
+    "NodeList",
     "UID",
     "Reason",
 )

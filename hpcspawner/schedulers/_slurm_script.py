@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import List, Tuple
 
 from ..job import Accepted, Cluster, Command, Job, Refused, Result, Submitted, Unknown
 from . import _shell as shell
@@ -161,6 +161,29 @@ def submit(cluster: Cluster, job: Job, script: str, path: str) -> Command:
     return Command((cluster.command("sbatch"), "--parsable"), stdin=script)
 
 
+_SHELL = re.compile(r"#! *(/\S*/)?(env +)?(ba|da|k|z)?sh\b")
+
+
+def own_script(cluster: Cluster, job: Job, script: str, path: str) -> Tuple[str, Command]:
+    """A script of the site's own, made to fit: what hpcspawner relies on wins, what the site left open is filled in.
+
+    Options on the command line count more than directives, and the last of two directives more than the first.
+    """
+    first, _, rest = script.partition("\n")
+    lines = [first]
+    if job.workdir:
+        lines.append("#SBATCH --chdir=" + _path("workdir", job.workdir))
+    body = rest.split("\n")
+    start = next((at for at, line in enumerate(body) if line.strip() and not line.startswith("#")), len(body))
+    lines += body[:start]
+    if _SHELL.match(first):
+        lines.append("unset " + " ".join(UNSET))
+    lines += body[start:]
+    wins = [option for option in _options(job) if option.startswith(_OURS)]
+    return "\n".join(lines), Command((cluster.command("sbatch"), "--parsable", *wins), stdin="\n".join(lines))
+
+
+_OURS = ("--job-name=", "--output=", "--open-mode=", "--requeue", "--no-requeue", "--export=")
 _REFUSAL = re.compile(r"^sbatch: |: not found$|: Permission denied$", re.MULTILINE)
 _ID_LINE = re.compile(r"^([1-9][0-9]*)(;[A-Za-z0-9_.-]*)?\s*$", re.MULTILINE)
 

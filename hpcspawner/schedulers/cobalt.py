@@ -26,51 +26,23 @@ from ..job import (
 )
 from . import _cobalt_inventory, _cobalt_script
 from . import _cobalt_text as text
+from . import _cobalt_words as words
 
 TITLE = "Cobalt"
 DETECT: Tuple[str, ...] = ("qsub", "qstat", "qdel", "cqstat")
-STATES: Mapping[str, JobState] = {
-    "queued": JobState.PENDING,
-    "user_hold": JobState.HELD,
-    "admin_hold": JobState.HELD,
-    # These two end by themselves.
-    "dep_hold": JobState.PENDING,
-    "maxrun_hold": JobState.PENDING,
-    "dep_fail": JobState.HELD,
-    "starting": JobState.STARTING,
-    "running": JobState.RUNNING,
-    "killing": JobState.ENDING,
-    "exiting": JobState.ENDING,
-    "preempting": JobState.ENDING,
-    # Its run is over, and it waits for the next one.
-    "preempted": JobState.PENDING,
-    "done": JobState.ENDED,
-}
-SWITCHES: Mapping[str, str] = {
-    "node_cores": "Cores of a node; Cobalt tells none.",
-    "node_memory": "Memory of a node in MiB; Cobalt tells none.",
-    "device": "Pattern of what a location has behind the host's name where parts of a node are given out "
-    "(default -gpu[0-9]+): thetagpu04-gpu0 is then known as thetagpu04 too.",
-    "ssh": "Command that runs a worker on another node of a job (default ssh -n -o BatchMode=yes).",
-}
+STATES: Mapping[str, JobState] = words.STATES
+SWITCHES: Mapping[str, str] = words.SWITCHES
 JOB_ID_VARIABLES: Tuple[str, ...] = ("COBALT_JOBID",)
 RUN_VARIABLE = ""
 END_VARIABLES: Tuple[str, ...] = ("COBALT_ENDTIME", "HPCSPAWNER_JOB_END")
+ARRAY_ID = ""
+ARRAY_VARIABLE = ""
 FIELDS: Tuple[str, ...] = ("partition", "account", "nodes", "walltime")
 LOCAL = False
+OWN_DIRECTIVES: Tuple[str, ...] = words.OWN_DIRECTIVES
 
 _HEADER = "JobID:User:State:Queue:Project:Location:WallTime:SubmitTime:StartTime:Est_Start_Time:JobName"
 """JobName last: users choose it."""
-
-_REASONS: Mapping[str, str] = {
-    "user_hold": "held by its owner",
-    "admin_hold": "held by an admin",
-    "dep_hold": "waiting for another job",
-    "dep_fail": "it will never run: the job that it depends on failed or is not there",
-    "maxrun_hold": "the limit of running jobs of its owner in this queue is reached",
-    "preempted": "it had to make room for another job and waits to start again",
-    "preempting": "it has to make room for another job",
-}
 
 
 def probe(cluster: Cluster) -> Command:
@@ -172,7 +144,7 @@ def _status(cluster: Cluster, block: Mapping[str, str]) -> JobStatus:
         id=str(int(id)),
         state=state,
         word=word,
-        reason=_REASONS.get(word.lower(), ""),
+        reason=words.REASONS.get(word.lower(), ""),
         name=_field(block, "jobname"),
         user=_field(block, "user"),
         partition=_field(block, "queue"),

@@ -30,20 +30,12 @@ from . import _lsf_text as text
 TITLE = "LSF"
 DETECT: Tuple[str, ...] = ("bsub", "bjobs", "bkill", "bqueues")
 STATES: Mapping[str, JobState] = _lsf_words.STATES
-SWITCHES: Mapping[str, str] = {
-    "memory_unit": "Unit that LSF_UNIT_FOR_LIMITS names for -M and rusage (KB, MB, GB, TB). Without it: a suffix where "
-    "the version takes one (IBM 10.1), else KB for -M and MB for rusage.",
-    "memory_per": "What -M and rusage[mem] count for: node (default), slot or job.",
-    "memory_limit": "false: -M is not sent, memory is only reserved by rusage.",
-    "gpu": "How to ask for GPUs: 'option' sends -gpu (IBM 10.1 only), any other word is the resource that rusage "
-    "counts, such as ngpus_physical. Without it jobs can't ask for GPUs.",
-    "account_option": "Option that carries the account: -P (project, default) or -G (user group).",
-    "json": "false: ask with a delimiter even where the version should know -json.",
-    "launcher": "How workers reach the other nodes of a job: blaunch (default of IBM's) or ssh.",
-}
+SWITCHES: Mapping[str, str] = _lsf_words.SWITCHES
 JOB_ID_VARIABLES: Tuple[str, ...] = ("LSB_JOBID",)
 RUN_VARIABLE = ""
 END_VARIABLES: Tuple[str, ...] = ("HPCSPAWNER_JOB_END",)
+ARRAY_ID = "{id}[{index}]"
+ARRAY_VARIABLE = "LSB_JOBINDEX"
 FIELDS: Tuple[str, ...] = (
     "partition",
     "account",
@@ -56,6 +48,7 @@ FIELDS: Tuple[str, ...] = (
     "walltime",
 )
 LOCAL = False
+OWN_DIRECTIVES: Tuple[str, ...] = _lsf_words.OWN_DIRECTIVES
 
 
 def probe(cluster: Cluster) -> Command:

@@ -15,10 +15,12 @@ from . import _slurm_text as text
 from ._slurm_detail import detail, detailed
 from ._slurm_inventory import inventoried, inventory, probe, probed
 from ._slurm_query import find, found, queried, query
-from ._slurm_script import script, submit, submitted
+from ._slurm_script import own_script, script, submit, submitted
 from ._slurm_words import STATES
 
 __all__ = [
+    "ARRAY_ID",
+    "ARRAY_VARIABLE",
     "DETECT",
     "END_VARIABLES",
     "FIELDS",
@@ -36,6 +38,7 @@ __all__ = [
     "found",
     "inventoried",
     "inventory",
+    "own_script",
     "probe",
     "probed",
     "queried",
@@ -51,6 +54,8 @@ SWITCHES: Mapping[str, str] = {}
 JOB_ID_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_ID", "SLURM_JOBID")
 RUN_VARIABLE = "SLURM_RESTART_COUNT"
 END_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_END_TIME", "HPCSPAWNER_JOB_END")
+ARRAY_ID = "{id}_{index}"
+ARRAY_VARIABLE = "SLURM_ARRAY_TASK_ID"
 FIELDS: Tuple[str, ...] = (
     "partition",
     "account",

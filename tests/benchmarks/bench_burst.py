@@ -20,7 +20,6 @@ from ..real.conftest import Hubs
 from ..real.counting import Counter
 from ..real.hub import Hub
 from . import common
-from .bench_status import REPORTING_STUB
 
 _TICKER = """
 import asyncio, json, time
@@ -79,7 +78,9 @@ def ticker(made: Hubs, name: str) -> tuple[Path, str]:
     return folder / "blocks", _TICKER.format(file=str(folder / "blocks"))
 
 
-def measure(name: str, hub: Hub, blocks: Path, options: dict[str, str], count: int, counter: Counter | None) -> list:
+def measure(
+    name: str, hub: Hub, blocks: Path, options: dict[str, str], count: int, counter: Counter | None
+) -> list[object]:
     """One row of the table."""
     hub.start()
     many.ask_all(hub, "alice", ["first"], options)
@@ -105,8 +106,6 @@ def main(count: int) -> None:
     with common.hubs() as made, many.shared_partition() as partition:
         ours, theirs = Counter(made.base / "ours"), Counter(made.base / "theirs")
         text = many.profiles(made.base, partition)
-        reporting = made.base / "reporting.py"
-        reporting.write_text(REPORTING_STUB)
         rows = []
         blocks, lines = ticker(made, "nothing")
         hub = common.other_hub(made, "nothing", many.EXTRA + lines)
@@ -117,11 +116,7 @@ def main(count: int) -> None:
         hub = made.slurm(edit=many.edit(ours.commands, partition), more=text, extra=many.EXTRA + lines)
         rows.append(measure("hpcspawner", hub, blocks, {"profile": "stub"}, count, ours))
         blocks, lines = ticker(made, "theirs")
-        config = common.batchspawner_config(made, commands=f"{theirs.commands}/", partition=partition, memory="50M")
-        config += f"""
-c.Spawner.cmd = ["/usr/bin/python3", {str(reporting)!r}, {str(made.base / "stub.py")!r}]
-c.SlurmSpawner.batchspawner_singleuser_cmd = ""
-"""
+        config = common.batchspawner_stubs(made, theirs.commands, partition)
         hub = common.other_hub(made, "batch", config + many.EXTRA + lines)
         rows.append(measure("batchspawner", hub, blocks, {}, count, theirs))
     common.table(

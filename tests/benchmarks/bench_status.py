@@ -7,96 +7,61 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..real import manyservers as many
 from ..real.counting import Counter
 from ..real.hub import Hub
 from . import common
 
-WINDOW = 40.0
-
-# What batchspawner-singleuser does, without its second of imports: tell the hub the port, then serve.
-REPORTING_STUB = """
-import json, os, socket, sys, urllib.request
-probe = socket.socket(); probe.bind(("", 0)); port = probe.getsockname()[1]; probe.close()
-request = urllib.request.Request(
-    os.environ["JUPYTERHUB_API_URL"] + "/batchspawner", json.dumps({"port": port}).encode(),
-    {"Authorization": "token " + os.environ["JUPYTERHUB_API_TOKEN"], "Content-Type": "application/json"})
-urllib.request.urlopen(request, timeout=60).read()
-os.execv(sys.executable, [sys.executable, "-S", "-E", sys.argv[1], str(port)])
-"""
+WINDOW = 30.0
 
 
-@contextmanager
-def spawners(running: str, waiting: str) -> Iterator[dict[str, tuple[Hub, Counter, dict[str, str], dict[str, str]]]]:
-    """Hub, counter, and options of a server that runs and of one that waits, by spawner."""
-    with common.hubs() as made, many.shared_partition() as partition:
-        ours, theirs = Counter(made.base / "ours"), Counter(made.base / "theirs")
-        text = many.profiles(made.base, partition)
-        reporting = made.base / "reporting.py"
-        reporting.write_text(REPORTING_STUB)
-        # The counter's commands carry a hub as argument so that a partition can be chosen by option.
-        config = common.batchspawner_config(made, commands=f"{theirs.commands}/", partition="{partition}", memory="50M")
-        config = config.replace('c.SlurmSpawner.req_partition = "{partition}"', "")
-        config += f"""
-c.Spawner.cmd = ["/usr/bin/python3", {str(reporting)!r}, {str(made.base / "stub.py")!r}]
-c.SlurmSpawner.batchspawner_singleuser_cmd = ""
-c.SlurmSpawner.req_partition = {partition!r}
-"""
-        hubs = {
-            "hpcspawner": (
-                made.slurm(edit=many.edit(ours.commands, partition), more=text, extra=many.EXTRA),
-                ours,
-                {"profile": running},
-                {"profile": waiting},
-            ),
-            "batchspawner": (
-                common.other_hub(made, "batch", config + many.EXTRA),
-                theirs,
-                {},
-                {"partition": partition + "down"},
-            ),
-        }
-        try:
-            yield hubs
-        finally:
-            for hub, *_ in hubs.values():
-                hub.close()
+def a_minute(counter: Counter) -> float:
+    return len(counter.window(WINDOW)) * 60 / WINDOW
 
 
-def a_minute(counter: Counter, seconds: float) -> float:
-    return len(counter.window(seconds)) * 60 / seconds
+def measure(
+    hub: Hub, counter: Counter, runs: dict[str, str], waits: dict[str, str], counts: tuple[int, int]
+) -> list[float]:
+    """Status commands a minute with running, and with pending servers; all commands that it takes to stop the former.
+
+    runs, waits: options of a server that runs and of one that waits.
+    """
+    hub.start()
+    first, second = (
+        [f"{letter}{number}" for number in range(count)] for letter, count in zip("rw", counts, strict=True)
+    )
+    many.ask_all(hub, "alice", first, runs)
+    many.wait_ready(hub, "alice", first)
+    with_running, began = a_minute(counter), time.time()
+    many.stop_all(hub, "alice", first)
+    many.wait_gone(hub, "alice", first)
+    stopping = [call for call in counter.calls(began) if call.status or call.name == "scancel"]
+    many.ask_all(hub, "bob", second, waits)
+    many.wait_jobs(hub, "bob", second)
+    with_pending = a_minute(counter)
+    hub.close()
+    return [with_running, with_pending, float(len(stopping))]
 
 
 def main(running: int, pending: int) -> None:
-    rows = []
-    with spawners("stub", "later") as hubs:
-        for name, (hub, counter, runs, waits) in hubs.items():
-            hub.start()
-            first = [f"r{number}" for number in range(running)]
-            many.ask_all(hub, "alice", first, runs)
-            many.wait_ready(hub, "alice", first)
-            with_running = a_minute(counter, WINDOW)
-            began = time.time()
-            many.stop_all(hub, "alice", first)
-            many.wait_gone(hub, "alice", first)
-            stopping = [call for call in counter.calls(began) if call.status or call.name == "scancel"]
-            second = [f"w{number}" for number in range(pending)]
-            many.ask_all(hub, "bob", second, waits)
-            many.wait_jobs(hub, "bob", second)
-            with_pending = a_minute(counter, WINDOW / 2)
-            rows.append([name, with_running, with_pending, float(len(stopping))])
-            hub.close()
-    ours, theirs = rows
-    rows.append(["ratio", *(mine / other if other else 0.0 for mine, other in zip(ours[1:], theirs[1:], strict=True))])
+    with common.hubs() as made, many.shared_partition() as partition:
+        counter, other_counter = Counter(made.base / "ours"), Counter(made.base / "theirs")
+        text = many.profiles(made.base, partition)
+        hub = made.slurm(edit=many.edit(counter.commands, partition), more=text, extra=many.EXTRA)
+        config = common.batchspawner_stubs(made, other_counter.commands, partition) + many.EXTRA
+        other = common.other_hub(made, "batch", config)
+        counts = (running, pending)
+        ours = measure(hub, counter, {"profile": "stub"}, {"profile": "later"}, counts)
+        theirs = measure(other, other_counter, {}, {"partition": partition + "down"}, counts)
+    ratio = [mine / peer if peer else 0.0 for mine, peer in zip(ours, theirs, strict=True)]
     common.table(
-        f"Status commands a minute: {running} running, {pending} pending; commands to stop {running}",
+        f"Status commands a minute: {running} running, {pending} pending; all commands to stop {running}",
         ("spawner", "running", "pending", "stop all"),
-        rows,
+        [("hpcspawner", *ours), ("batchspawner", *theirs), ("ratio", *ratio)],
     )
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in [*sys.argv[1:], "60", "20"][:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 20))
+    asked = [int(word) for word in sys.argv[1:]]
+    main(*(asked + [60, 20][len(asked) :]))

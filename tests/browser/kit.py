@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,15 @@ from hpcspawner.schedulers import local
 from ..real.hub import USER_PYTHON, Hub, until
 
 CHROMIUM = os.environ.get("HPCSPAWNER_TEST_CHROMIUM", "/usr/bin/chromium")
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-dev-shm-usage"]
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+]
 PASSWORDS = {"alice": "alice-pw", "bob": "bob-pw"}
-PATIENCE = 25_000
+PATIENCE = 60_000
 """Milliseconds before a condition that must come true counts as failed."""
 CORES = 8
 
@@ -83,9 +90,7 @@ class Place:
         state.chmod(0o1777)
         site = base / "site.yaml"
         prefix = "b" + secrets.token_hex(4)
-        site.write_text(
-            SITE.format(prefix=prefix, state=state, queue=self.queue, cores=CORES, python=USER_PYTHON)
-        )
+        site.write_text(SITE.format(prefix=prefix, state=state, queue=self.queue, cores=CORES, python=USER_PYTHON))
         extra = 'c.Authenticator.admin_users = {"bob"}'
         self.hub = Hub(base / "hub", site, authenticator="pam", extra=extra)
 
@@ -118,8 +123,6 @@ class Place:
 
 def run(command: Command) -> Result:
     """The command of a dialect, as root."""
-    import subprocess
-
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8", **command.environment}
     done = subprocess.run(
         command.argv, input=command.stdin, env=environment, capture_output=True, text=True, timeout=60, cwd="/"

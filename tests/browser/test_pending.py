@@ -61,11 +61,8 @@ def test_second_window_and_reload_show_the_same_job(place: kit.Place, alice: kit
     first.reload()
     assert kit.waits(first, place, "alice") == job
     second.get_by_role("button", name="Cancel the start").click()
-    expect(first.locator("#hpc-heading")).to_have_text("The server did not start")
-    expect(first.locator("#progress-message")).to_contain_text("cancelled")
-    again = first.get_by_role("link", name="Change the options and try again")
-    place.hub.stopped("alice")
-    again.click()
+    expect(first.locator("h1")).to_have_text("The server is not running")
+    first.get_by_role("button", name="Launch").click()
     expect(kit.card(first, "Flexible").get_by_label("Cores", exact=True)).to_have_value("2")
 
 
@@ -73,8 +70,10 @@ def test_page_that_stays_open_finds_the_job_again_after_a_hub_restart(place: kit
     page = started(alice)
     job = kit.waits(page, place, "alice")
     place.hub.kill()
-    expect(page.locator("#progress-message")).to_contain_text("The hub does not answer")
-    place.hub.start()
+    try:
+        expect(page.locator("#progress-message")).to_contain_text("The hub does not answer")
+    finally:
+        place.hub.start()
     expect(page.locator("#progress-message")).to_contain_text(f"Job {job}: waits in the queue")
     assert kit.waits(page, place, "alice") == job
     expect(page.locator(".hpc-summary")).to_contain_text("2 cores")

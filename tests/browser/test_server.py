@@ -11,14 +11,24 @@ from .kit import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
 
-NOTEBOOK = "hpcspawner-browser-test.ipynb"
+FILE = "hpcspawner-browser-test.ipynb"
+CONTENTS = f"/user/alice/api/contents/{FILE}"
 CELL = "import os, getpass; print('result', 6 * 7, getpass.getuser(), os.environ['HPCSPAWNER_JOB_CORES'])"
-
-
-def notebook() -> str:
-    cell = {"cell_type": "code", "id": "one", "execution_count": None, "metadata": {}, "outputs": [], "source": CELL}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return json.dumps({"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
+NOTEBOOK = {
+    "type": "notebook",
+    "format": "json",
+    "content": {
+        "cells": [
+            {"cell_type": "code", "id": "one", "execution_count": None, "metadata": {}, "outputs": [], "source": CELL}
+        ],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    },
+}
+ASK = """([method, path, body]) => fetch(path, {
+  method, body: body || undefined, headers: {"X-XSRFToken": document.cookie.match(/_xsrf=([^;]*)/)[1]},
+}).then((answer) => answer.status)"""
 
 
 def test_jupyterlab_opens_and_a_cell_runs_as_the_user_in_the_job(place: kit.Place, alice: kit.Person) -> None:
@@ -29,20 +39,16 @@ def test_jupyterlab_opens_and_a_cell_runs_as_the_user_in_the_job(place: kit.Plac
         job = kit.waits(page, place, "alice")
     page.wait_for_url("**/user/alice/lab**", wait_until="commit")
     assert place.hub.job("alice") == job
-    # Uploaded as JupyterLab itself does.
-    put = "([path, body]) => fetch(path, {method: 'PUT', body, headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]}}).then(r => r.status)"
-    body = json.dumps({"type": "notebook", "format": "json", "content": json.loads(notebook())})
     page.wait_for_load_state("load")
-    assert page.evaluate(put, [f"/user/alice/api/contents/{NOTEBOOK}", body]) in (200, 201)
+    assert page.evaluate(ASK, ["PUT", CONTENTS, json.dumps(NOTEBOOK)]) in (200, 201)
     try:
-        page.goto(f"{place.hub.url}/user/alice/lab/tree/{NOTEBOOK}?reset", wait_until="commit")
+        page.goto(f"{place.hub.url}/user/alice/lab/tree/{FILE}?reset", wait_until="commit")
         expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle")
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
         expect(page.locator(".jp-OutputArea-output").first).to_have_text("result 42 alice 2")
     finally:
-        gone = put.replace("'PUT', body", "'DELETE'")
-        page.evaluate(gone, [f"/user/alice/api/contents/{NOTEBOOK}", ""])
+        page.evaluate(ASK, ["DELETE", CONTENTS, ""])
 
 
 def test_job_that_dies_shows_the_end_of_its_log(place: kit.Place, alice: kit.Person) -> None:

@@ -99,3 +99,31 @@ def test_a_failure_is_no_measure_of_the_scheduler() -> None:
     assert (view.seconds, view.failures, view.trouble) == (0.1, 1, "timed out after 45 s")
     view.good(0.1)
     assert (view.failures, view.trouble) == (0, "")
+
+
+def test_one_slow_answer_alone_slows_nothing_down_and_a_second_one_does() -> None:
+    view = View("", PACE, Settings())
+    started = view.began()
+    view.good(0.01)
+    view.good(8.0)
+    assert view.due(0.0, 1) == started + PACE.fast
+    view.good(8.0)
+    assert view.due(0.0, 1) == started + 160.0
+
+
+def test_a_slow_first_answer_is_no_reason_to_wait_longer_than_when_all_is_quiet() -> None:
+    view = View("", PACE, Settings())
+    started = view.began()
+    view.good(8.0)
+    assert view.due(0.0, 1) == started + PACE.slow
+
+
+def test_the_end_of_an_outage_ends_the_back_off() -> None:
+    view = View("", PACE, Settings())
+    view.began()
+    view.hurry()
+    assert view.due(0.0, 1) > float("-inf")
+    view.bad("no answer")
+    view.asking = False
+    view.hurry()
+    assert view.due(0.0, 1) == float("-inf")

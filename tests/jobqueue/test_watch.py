@@ -408,6 +408,18 @@ async def test_nodes_of_a_new_run_are_asked_for_anew(start: Any, world: World) -
     assert (await hub.queue.nodes_known(entry.tag, run=1)).status.nodes == ("n6",)
 
 
+async def test_a_new_run_on_the_same_nodes_is_known_with_the_next_answer(start: Any, world: World) -> None:
+    hub = await start(poll_fast=30.0, poll_slow=30.0)
+    entry = await hub.submit()
+    world.run(entry.id, "n5")
+    before = await hub.queue.nodes_known(entry.tag)
+    hub.queue.reported(entry.tag, entry.id, 0)
+    asked = world.count("query")
+    now = await asyncio.wait_for(hub.queue.nodes_known(entry.tag, 100.0, run=1), 20)
+    assert now.status == before.status
+    assert world.count("query") == asked + 1
+
+
 async def test_nodes_known_has_an_end(hub: Process) -> None:
     entry = await hub.submit()
     now = await hub.queue.nodes_known(entry.tag, 0.05)

@@ -81,7 +81,10 @@ class Hub:
         environment: dict[str, str] | None = None,
         authenticator: str = "dummy",
         extra: str = "",
+        within: tuple[str, ...] = (),
     ) -> None:
+        """within: words before the hub's own command, run as root: they make the world that the hub sees."""
+        self.within = within
         self.directory, self.site, self.ip, self.account = directory, site, ip, account
         self.token = secrets.token_hex(16)
         self.public, self.internal, self.proxy_port = free_port(ip), free_port(ip), free_port("127.0.0.1")
@@ -126,7 +129,7 @@ class Hub:
             argv = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", *argv]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                argv,
+                [*self.within, *argv],
                 cwd=self.directory,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -237,25 +240,33 @@ class Hub:
         path = f"/users/{user}/servers/{name}" if name else f"/users/{user}/server"
         return self.call("DELETE", path)
 
-    def events(self, user: str, name: str = "", *, patience: float = PATIENCE) -> list[dict[str, Any]]:
-        """The progress events until the last one."""
+    def stream(self, user: str, name: str = "", *, patience: float = PATIENCE) -> Iterator[dict[str, Any]]:
+        """The progress events as they come, until the last one."""
         path = f"/users/{user}/servers/{name}/progress" if name else f"/users/{user}/server/progress"
-        found = []
         with self.call("GET", path, stream=True) as answer:
             end = time.monotonic() + patience
             for line in answer.iter_lines():
                 if line.startswith(b"data:"):
-                    found.append(json.loads(line[5:]))
-                    if found[-1].get("ready") or found[-1].get("failed"):
+                    event = json.loads(line[5:])
+                    yield event
+                    if event.get("ready") or event.get("failed"):
                         break
                 if time.monotonic() > end:
                     break
-        return found
+
+    def events(self, user: str, name: str = "", *, patience: float = PATIENCE) -> list[dict[str, Any]]:
+        """The progress events until the last one."""
+        return list(self.stream(user, name, patience=patience))
 
     def failure(self, user: str, name: str = "") -> str:
         """What the page says about a start that failed."""
         events = self.events(user, name, patience=5)
         return str(events[-1].get("message", "")) if events else ""
+
+    def ending(self, user: str, name: str = "") -> str:
+        """What the hub keeps about how the last job ended."""
+        state = self.server(user, name).get("state") or {}
+        return str((state.get("last_ending") or {}).get("text") or "")
 
     def visit(self, user: str, name: str = "", path: str = "api") -> requests.Response:
         """A request to the user's server through the proxy."""
@@ -270,7 +281,8 @@ def listening(hub: Hub, user: str, name: str = "") -> Iterator[list[dict[str, An
 
     def listen() -> None:
         with contextlib.suppress(requests.RequestException):
-            found.extend(hub.events(user, name))
+            for event in hub.stream(user, name):
+                found.append(event)
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()

@@ -254,6 +254,16 @@ def test_a_hub_that_does_not_see_its_users_jobs_is_told(desk: Desk) -> None:
     assert (code, page.failed()) == (0, [])
 
 
+@pytest.mark.strict
+def test_a_slurm_that_hides_jobs_and_partitions_is_found_out(desk: Desk) -> None:
+    there = "main: {}, secret: {}, members: {}"
+    code, page = desk.check(partitions=there)
+    assert (code, page.failed()) == (1, ["sight of jobs"]), page.text
+    assert "query_as: owner" in page.advice("sight of jobs")
+    code, page = desk.check(partitions=there, cluster="query_as: owner")
+    assert (code, page.failed()) == (0, []), page.text
+
+
 def test_a_submit_without_an_answer_is_found_by_its_name(desk: Desk) -> None:
     silent = '[ "$1" = --version ] || exec >/dev/null; exec /usr/bin/sbatch "$@"'
     code, page = desk.check(cluster=desk.commands(sbatch=silent))

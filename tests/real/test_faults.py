@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ..conftest import STRICT
 from .conftest import Hubs, job_facts, squeue
 from .hub import REPOSITORY, Hub, until
 
@@ -28,7 +29,7 @@ def hub(hubs: Hubs) -> Hub:
 def full_gpus(hub: Hub) -> Iterator[None]:
     """Occupies all GPUs, so that a job of the profile 'never' stays in the queue."""
     job = subprocess.run(
-        ["sbatch", "--parsable", "-p", "gpu", "--gres=gpu:a100:4", "-t", "60", "-o", "/dev/null", "--wrap", "sleep 3600"],
+        ["sbatch", "--parsable", "-pgpu", "--gres=gpu:a100:4", "-t60", "-o/dev/null", "--wrap", "sleep 3600"],
         check=True, capture_output=True, text=True, cwd="/",
     ).stdout.strip()  # fmt: skip
     yield
@@ -132,7 +133,7 @@ def test_hub_killed_during_the_submit_leaves_no_orphan(hub: Hub) -> None:
 # Stopped in the middle ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "named"])
+@pytest.mark.parametrize("name", ["", pytest.param("named", marks=pytest.mark.strict_too(False))])
 def test_delete_while_the_job_waits(hub: Hub, name: str) -> None:
     hub.ask("alice", NEVER, name)
     hub.pending("alice", name)
@@ -140,7 +141,7 @@ def test_delete_while_the_job_waits(hub: Hub, name: str) -> None:
     hub.stopped("alice", name)
 
 
-@pytest.mark.parametrize("name", ["", "named"])
+@pytest.mark.parametrize("name", ["", pytest.param("named", marks=pytest.mark.strict_too(False))])
 def test_delete_at_once_during_the_submit(hub: Hub, name: str) -> None:
     hub.ask("alice", SMALL, name)
     assert hub.delete("alice", name).status_code in (202, 204)
@@ -148,6 +149,7 @@ def test_delete_at_once_during_the_submit(hub: Hub, name: str) -> None:
     until(lambda: not mine(hub), "the job is cancelled")
 
 
+@pytest.mark.strict_too(False)
 def test_delete_while_the_server_starts(hub: Hub) -> None:
     hub.ask("alice", SMALL)
     job = hub.pending("alice")
@@ -185,6 +187,7 @@ def test_a_job_that_dies_at_once_shows_its_log(hub: Hub, hubs: Hubs) -> None:
     other.close()
 
 
+@pytest.mark.strict_too(False)
 def test_a_state_directory_that_cannot_be_written_is_named(hub: Hub, hubs: Hubs) -> None:
     other = hubs.slurm()
     Path(other.jobs).chmod(0o755)  # type: ignore[attr-defined]
@@ -196,12 +199,14 @@ def test_a_state_directory_that_cannot_be_written_is_named(hub: Hub, hubs: Hubs)
     other.close()
 
 
+@pytest.mark.strict_too(False)
 def test_queue_time_is_limited_by_the_profile(hub: Hub) -> None:
     hub.ask("alice", {"profile": "hasty"})
     hub.stopped("alice")
     assert "did not start within" in hub.failure("alice")
 
 
+@pytest.mark.strict_too(False)
 def test_a_suspended_job_keeps_its_server(hub: Hub) -> None:
     hub.ask("alice", SMALL)
     hub.ready("alice")
@@ -227,7 +232,7 @@ def test_outage_of_the_controller_drops_nothing(hub: Hub) -> None:
     controller("stop")
     try:
         started = hub.ask("bob", SMALL, "during")
-        time.sleep(40)  # the length of the outage is the matter of this test
+        time.sleep(20 if STRICT else 40)  # the length of the outage is the matter of this test
         assert hub.server("bob")["ready"]
         assert hub.server("alice")["pending"] == "spawn"
         assert hub.visit("bob").ok
@@ -242,12 +247,13 @@ def test_outage_of_the_controller_drops_nothing(hub: Hub) -> None:
     hub.ready("bob", "after")
 
 
+@pytest.mark.strict_too(False)  # test_strict.py has it with a Slurm that forgets
 @pytest.mark.timeout(400)
 def test_walltime_is_told_as_the_reason(hub: Hub) -> None:
     hub.ask("alice", {"partition": "main", "walltime": "00:01:00"})
     hub.ready("alice")
     job = hub.job("alice")
-    until(lambda: job_facts(job)["JobState"] in ("TIMEOUT", "FORGOTTEN"), "the walltime is over", 180)
+    until(lambda: job_facts(job)["JobState"] == "TIMEOUT", "the walltime is over", 180)
     hub.stopped("alice")
     assert "walltime" in hub.log()
 

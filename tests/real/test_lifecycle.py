@@ -65,7 +65,6 @@ def test_token_is_in_no_script_no_record_and_no_log(hub: Hub) -> None:
     assert script.startswith("#!/bin/bash")
 
 
-@pytest.mark.strict_too
 def test_progress_tells_job_and_state_until_ready(hub: Hub) -> None:
     hub.ask("alice", {"profile": "small"})
     with listening(hub, "alice") as events:
@@ -90,7 +89,6 @@ def test_two_servers_of_one_user_on_one_node(hub: Hub) -> None:
     assert hub.visit("alice").ok
 
 
-@pytest.mark.strict_too
 def test_two_users_each_run_as_themselves(hub: Hub) -> None:
     for user in ("alice", "bob"):
         hub.ask(user, {"profile": "small"})

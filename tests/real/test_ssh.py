@@ -53,14 +53,13 @@ KbdInteractiveAuthentication no
 ELSEWHERE = """#!/bin/sh
 set -e
 mount -t tmpfs none /home
-mount -t tmpfs none "$HPCSPAWNER_SANDBOX"
+mount -t tmpfs none {sandbox}
 mount -t tmpfs none {jobs}
 mount --bind {folder}/passwd /etc/passwd
 mount --bind {folder}/group /etc/group
 for name in sbatch squeue scancel scontrol sinfo sacct sudo; do
     mount --bind /dev/null "/usr/bin/$name"
 done
-unset SLURM_CONF
 exec "$@"
 """
 
@@ -93,9 +92,7 @@ class SubmitHost:
         until(self._listens, "sshd listens")
 
     def _listens(self) -> bool:
-        return any(
-            c.status == psutil.CONN_LISTEN and c.laddr.port == self.port for c in psutil.net_connections("tcp")
-        )
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == self.port for c in psutil.net_connections("tcp"))
 
     def stop(self) -> None:
         """The host is gone, with all that was connected."""
@@ -162,7 +159,8 @@ def far(hubs: Hubs) -> Iterator[tuple[Hub, SubmitHost]]:
     script = folder / "elsewhere"
     within = ("unshare", "--mount", "--propagation", "private", str(script))
     hub = hubs.slurm(edit=edit, more=PROFILES.format(stub=stub), within=within)
-    script.write_text(ELSEWHERE.format(jobs=hub.jobs, folder=folder))  # type: ignore[attr-defined]
+    sandbox = os.environ["HPCSPAWNER_SANDBOX"]
+    script.write_text(ELSEWHERE.format(jobs=hub.jobs, folder=folder, sandbox=sandbox))  # type: ignore[attr-defined]
     script.chmod(0o755)
     # Only the account of the submit host may act for users, the hub's own may nothing.
     rule = sudoers(HELPERS / hub.prefix / "helper.pyz")  # type: ignore[attr-defined]

@@ -54,6 +54,17 @@ def hub(hubs: Hubs) -> Hub:
     return hubs.slurm(edit=strict_site, more=PROFILES).start()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def left_alone(hubs: Hubs) -> tuple[Hub, str]:
+    """A hub that was killed while its server had a minute to live, and the job; made early, since a minute is long."""
+    other = hubs.slurm().start()
+    other.ask("alice", {"partition": "main", "walltime": "00:01:00"})
+    other.ready("alice")
+    job = other.job("alice")
+    other.kill()
+    return other, job
+
+
 @pytest.fixture(autouse=True)
 def cleanup(hub: Hub) -> Iterator[None]:
     yield
@@ -65,18 +76,23 @@ def cleanup(hub: Hub) -> Iterator[None]:
     until(lambda: not mine(hub), "no job is left")
 
 
+def sinfo(format: str) -> str:
+    command = ["sinfo", "-h", "-p", "broken", "-o", format]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
-def broken_node() -> Iterator[str]:
-    """The node on which the prolog fails; Slurm drains it after each failure."""
-    node = subprocess.run(["sinfo", "-a", "-h", "-p", "broken", "-o", "%N"], capture_output=True, text=True).stdout
-    node = node.strip()
+def broken_node() -> str:
+    """The node on which the prolog fails, ready for the next victim: Slurm drains it after each failure."""
+    node = sinfo("%N")
 
-    def resume() -> None:
+    def idle() -> bool:
+        # In vain, and to be repeated, while the former job is still being cleared away.
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False, capture_output=True)
+        return sinfo("%T") == "idle"
 
-    resume()
-    yield node
-    resume()
+    until(idle, "the node is idle")
+    return node
 
 
 def mine(hub: Hub) -> list[dict[str, str]]:
@@ -104,19 +120,6 @@ def test_a_server_runs_though_the_hub_sees_neither_job_nor_partition(hub: Hub, p
     hub.stopped("alice")
 
 
-def test_a_job_that_slurm_has_forgotten_meanwhile_ended_for_the_reason_that_it_noted(hub: Hub) -> None:
-    hub.ask("alice", SMALL)
-    hub.ready("alice")
-    job, tag = hub.job("alice"), hub.server("alice")["state"]["tag"]
-    hub.kill()
-    subprocess.run(["scancel", job], check=True)
-    until(lambda: job_facts(job)["JobState"] == "FORGOTTEN", "Slurm has forgotten the job")
-    hub.start()
-    hub.stopped("alice")
-    told = [line for line in hub.log().splitlines() if f"{tag} (job {job}) ended" in line]
-    assert "from outside" in told[-1]
-
-
 # Filters --------------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +130,7 @@ def test_what_the_sites_filter_changed_is_on_the_page(hub: Hub) -> None:
     words = " ".join(event.get("message", "") for event in events)
     assert "partition: secret instead of main" in words
     assert "sandbox: the job was moved to partition secret" in words
+    assert hub.server("alice")["state"]["changed"] == ["partition: secret instead of main"]
     facts = job_facts(hub.job("alice"))
     assert facts["Partition"] == "secret"
     assert facts["JobName"] == "site-" + hub.server("alice")["state"]["tag"]
@@ -186,12 +190,23 @@ def test_a_node_that_cannot_be_prepared_ends_the_start_in_words(hub: Hub, broken
 def test_a_job_held_after_a_failed_prolog_will_not_start_without_an_admin(hub: Hub, broken_node: str) -> None:
     hub.ask("alice", {"profile": "again"})
     job = hub.pending("alice")
-    with listening(hub, "alice") as events:
-        until(lambda: job_facts(job).get("Reason", "").startswith("launch_failed"), "the job is held")
-        until(lambda: "will not start without an admin" in str(events), "the page says so")
-        assert hub.server("alice")["pending"] == "spawn"
-        assert hub.delete("alice").status_code in (202, 204)
+    until(lambda: job_facts(job).get("Reason", "").startswith("launch_failed"), "the job is held")
+    words = "will not start without an admin"
+    until(lambda: words in str(hub.events("alice", patience=1)), "the page says so")
+    assert hub.server("alice")["pending"] == "spawn"
+    assert hub.delete("alice").status_code in (202, 204)
     hub.stopped("alice")
     until(lambda: not mine(hub), "the job is cancelled")
 
 
+# What Slurm has forgotten ---------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_slurm_has_forgotten_ended_for_the_reason_that_it_noted(left_alone: tuple[Hub, str]) -> None:
+    other, job = left_alone
+    until(lambda: job_facts(job)["JobState"] == "FORGOTTEN", "the walltime is over, and more", 180)
+    other.restart()
+    other.stopped("alice")
+    told = [line for line in other.log().splitlines() if f"(job {job}) ended" in line]
+    assert "walltime" in told[-1]
+    assert "end record" in told[-1]

@@ -250,7 +250,8 @@ def absolute(path: str, cwd: str) -> str:
 def filtered(state: State, given: Any) -> str:
     """A filter of the site: it may require a project, or say something and let the job pass."""
     kind = state.switch("filter")
-    if kind == "project" and not given.project:
+    queue = state.config["queues"].get(given.queue or "default") or {}
+    if (kind == "project" or queue.get("project")) and not given.project:
         raise Exit(1, "No project specified. Use -A <project>\nFilter /opt/cobalt/etc/filter.sh failed\n")
     return kind[5:] + "\n" if kind and kind.startswith("note ") else ""
 

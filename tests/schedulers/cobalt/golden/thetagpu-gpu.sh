@@ -6,9 +6,9 @@
 #COBALT -A datascience
 #COBALT --attrs filesystems=home,theta-fs0
 #COBALT --cwd /home/alice/.hpcspawner/logs
-#COBALT -o /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij
-#COBALT -e /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij
-#COBALT --debuglog /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij.cobaltlog
+#COBALT -o /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij.log
+#COBALT -e /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij.log
+#COBALT --debuglog /home/alice/.hpcspawner/logs/tgpu-0a1b2c-abcdefghij.log.cobaltlog
 unset XDG_RUNTIME_DIR
 export HPCSPAWNER_JOB_END=$(( $(date +%s) + 1800 ))
 cd -- /home/alice || exit 1

@@ -218,6 +218,9 @@ def for_queue(state: State, config: dict[str, Any], given: dict[str, str], name:
         raise Refusal(f"{name}: User cannot use the queue")
     if queue.get("closed"):
         raise Refusal(f"{name}: Queue has been closed")
+    if queue.get("project") and "P" not in given:
+        # What a site's esub says.
+        raise Refusal("No project specified. Use -P <project>")
     for host in given.get("m", "").split():
         if host not in config["hosts"]:
             raise Refusal(f"{host}: Bad host name, host group name or cluster name")

@@ -7,7 +7,7 @@
 #BSUB -M 16384
 #BSUB -W 360
 #BSUB -o "/dev/null"
-exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij 2>&1
+exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij.log 2>&1
 unset LSB_NTRIES XDG_RUNTIME_DIR
 export HPCSPAWNER_JOB_END=$(( $(date +%s) + 21600 ))
 cd -- /home/alice || exit 1

@@ -8,7 +8,7 @@
 #BSUB -W 240
 #BSUB -x
 #BSUB -o "/dev/null"
-exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij 2>&1
+exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij.log 2>&1
 unset LSB_NTRIES XDG_RUNTIME_DIR
 export HPCSPAWNER_JOB_END=$(( $(date +%s) + 14400 ))
 cd -- /home/alice || exit 1

@@ -7,7 +7,7 @@
 #BSUB -M 32768
 #BSUB -W 720
 #BSUB -o "/dev/null"
-exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij 2>&1
+exec >> /home/alice/.hpcspawner/logs/triton-0a1b2c-abcdefghij.log 2>&1
 unset LSB_NTRIES XDG_RUNTIME_DIR
 export HPCSPAWNER_JOB_END=$(( $(date +%s) + 43200 ))
 cd -- /home/alice || exit 1
