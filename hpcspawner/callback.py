@@ -11,8 +11,9 @@ import json
 import socket
 from typing import Any
 
+from batchspawner.api import BatchSpawnerAPIHandler  # registers itself; install() takes its place
 from jupyterhub import orm, scopes
-from jupyterhub.apihandlers import APIHandler, default_handlers
+from jupyterhub.apihandlers import default_handlers
 from jupyterhub.utils import maybe_future
 
 from .report import LIMIT, ReportError
@@ -20,8 +21,11 @@ from .report import LIMIT, ReportError
 PATTERN = r"/api/batchspawner"
 
 
-class ReportHandler(APIHandler):  # type: ignore[misc]
+class ReportHandler(BatchSpawnerAPIHandler):  # type: ignore[misc]
     """Takes a report from the job that owns the server's token.
+
+    The hub imports every installed spawner, so this is here on hubs of batchspawner alone too: its spawners keep its
+    own handler.
 
     The spawner gives owns_token(orm_token) -> bool, tag and take_report(report) -> (status, text), which may be
     a coroutine and may raise ReportError.
@@ -29,11 +33,21 @@ class ReportHandler(APIHandler):  # type: ignore[misc]
 
     async def post(self) -> None:
         """Answers {"message"}: 200 taken or known already, 4xx refused (409: another place is known), 503 try again."""
+        if self._is_batchspawners():
+            super().post()
+            return
         status, text = await self._take()
         if status != 200:
             self.log.warning("report of a job: %s %s", status, text)
         self.set_status(status)
         self.finish(json.dumps({"status": status, "message": text}))
+
+    def _is_batchspawners(self) -> bool:
+        token = self.get_token()
+        user = self.users[token.user] if token is not None and token.user is not None else None
+        spawners = user.spawners.values() if user is not None else ()
+        mine = [s for s in spawners if s.api_token and s.api_token == self.get_auth_token()]
+        return bool(mine) and not any(hasattr(spawner, "take_report") for spawner in mine)
 
     async def _take(self) -> tuple[int, str]:
         # Not current_user: that may be missing because the user's login needs a refresh, which no job can do.
@@ -106,8 +120,6 @@ async def addresses(body: Any) -> tuple[str, ...]:
 
 def install() -> None:
     """Puts the handler in place of batchspawner's. Safe to call again."""
-    import batchspawner.api  # noqa: F401  # registers its own, which must not come back later
-
     default_handlers[:] = [entry for entry in default_handlers if entry[0] != PATTERN]
     default_handlers.append((PATTERN, ReportHandler))
 

@@ -52,7 +52,7 @@ class ChoosingSpawner(JobSpawner):
 
     @classmethod
     def section_names(cls) -> list[str]:
-        """Also names batchspawner's class for the site's schedulers, so that c.SlurmSpawner.req_* reach us."""
+        """Also names batchspawner's class for each of the site's schedulers, so that its req_* settings reach us."""
         names = super().section_names()
         at = names.index("BatchSpawnerBase") + 1
         return [*names[:at], *(c for c in _legacy_sections if c not in names), *names[at:]]

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     discover = commands.add_parser("discover", help="prints a first site file made from the live scheduler")
-    discover.add_argument("--scheduler", help="slurm, lsf, cobalt; default: the one whose commands are found")
+    discover.add_argument("--scheduler", help="name of the batch system; default: the one whose commands are found")
     discover.add_argument("--python", help="Python on the nodes that has jupyterhub and JupyterLab")
     discover.add_argument("--hub-url", default="", help="URL of the hub's API as nodes see it")
     discover.set_defaults(run=_discover)

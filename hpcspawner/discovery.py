@@ -16,9 +16,6 @@ from .job import Cluster
 from .run_as import HelperError, Helpers
 from .sitemodel import ClusterSite, Site, Way
 
-PASSED_ON = ("SLURM_CONF", "LSF_ENVDIR", "COBALT_CONFIG_FILES")
-"""Variables by which scheduler commands find their configuration; taken over from the admin's shell."""
-
 
 def detected() -> list[str]:
     """Dialects whose commands are on PATH."""
@@ -32,9 +29,10 @@ def detected() -> list[str]:
 
 def described(scheduler: str) -> Cluster:
     """The cluster as the admin's shell sees it."""
-    command = shutil.which(schedulers.load(scheduler).DETECT[0]) or ""
+    dialect = schedulers.load(scheduler)
+    command = (shutil.which(dialect.DETECT[0]) or "") if dialect.DETECT else ""
     directory = str(Path(command).parent) if command else ""
-    environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+    environment = {name: os.environ[name] for name in dialect.CONFIG_VARIABLES if os.environ.get(name)}
     if directory in ("/usr/bin", "/bin", "/usr/local/bin"):
         directory = ""
     return Cluster(name="main", scheduler=scheduler, commands=directory, environment=environment)

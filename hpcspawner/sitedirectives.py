@@ -10,35 +10,16 @@ import re
 from . import schedulers
 from .units import shown
 
-_OWN: dict[str, str] = {
-    "slurm": """
-        --job-name -J --partition -p --account -A --qos -q --reservation --nodes -N --ntasks -n --ntasks-per-node
-        --cpus-per-task -c --mem --mem-per-cpu --mem-per-gpu --gres --gpus -G --gpus-per-node --gpus-per-task --time -t
-        --chdir -D --output -o --error -e --open-mode --array -a --requeue --no-requeue --export --export-file
-        --get-user-env --exclusive --oversubscribe -s --wrap --uid --gid --clusters -M --parsable --test-only --wait -W
-        --hold -H --begin -b --dependency -d --input -i
-    """,
-    "lsf": """
-        -J -q -P -U -n -M -W -gpu -cwd -o -oo -e -eo -x -r -rn -env -I -Ip -Is -IS -K -H -b -w -i -is -Zs -nnodes
-    """,
-    "cobalt": """
-        -n --nodecount -t --time -A --project -q --queue --jobname -O --outputprefix -o --output -e --error --debuglog
-        --cwd -I --interactive -h --hold --dependencies -i --inputfile --run_users
-    """,
-}
-"""What the dialects set, where they have no OWN_DIRECTIVES of their own, and what would break a server's job."""
-
 _OPTION = re.compile(r"(--?[A-Za-z][A-Za-z0-9_-]*)(?:[\s=]|\Z)")
-_PREFIX = re.compile(r"#?\s*(SBATCH|BSUB|COBALT|PBS)\b")
 
 
 def directive_problem(scheduler: str, line: str) -> str:
     """Why the line can't be a directive of that scheduler; '' where it can."""
     if "\n" in line or "\r" in line or not line.replace("\t", "").isprintable():
         return f"{shown(line)} must be one line"
-    prefix = _PREFIX.match(line)
-    if prefix:
-        return f"{shown(line)}: leave out #{prefix.group(1)}"
+    for prefix in _prefixes():
+        if re.match(rf"#?\s*{re.escape(prefix.lstrip('#'))}(?![\w-])", line):
+            return f"{shown(line)}: leave out {prefix}"
     match = _OPTION.match(line)
     if not match:
         return f"{shown(line)} must begin with an option such as --constraint=..."
@@ -56,4 +37,9 @@ def own(scheduler: str) -> frozenset[str]:
         dialect = schedulers.load(scheduler)
     except (ValueError, ImportError):
         return frozenset()
-    return frozenset(getattr(dialect, "OWN_DIRECTIVES", _OWN.get(scheduler, "").split()))
+    return frozenset(dialect.OWN_DIRECTIVES)
+
+
+def _prefixes() -> list[str]:
+    """What begins a directive in a script, of any dialect: lines are copied from scripts for another one, too."""
+    return [prefix for prefix in (schedulers.load(name).DIRECTIVE for name in schedulers.names()) if prefix]

@@ -19,7 +19,7 @@ from .whereabouts import answers
 
 
 class HPCSpawner(ChoosingSpawner):
-    """Starts servers as jobs of Slurm, LSF, Cobalt or the embedded queue, as the site file says."""
+    """Starts servers as jobs of a batch system, as the site file says."""
 
     queue_timeout = Integer(
         0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ import hpcspawner.injob
 
 INJOB = Path(hpcspawner.injob.__file__).parent
 USER_PYTHON = os.environ.get("HPCSPAWNER_TEST_USER_PYTHON", "/opt/hpcspawner-test/user/bin/python")
-TAG = "jupyter-abcdef-aaaaaaaaaa"
+TAG = f"jupyter-{secrets.token_hex(3)}-aaaaaaaaaa"
+"""Of this test process alone: what a job leaves in the temporary directory bears its tag."""
 LIMIT = 60.0
 
 

@@ -71,11 +71,12 @@ async def scheduler(subject: Subject) -> bool:
     except (HelperError, TypeError) as error:
         prefix = f"clusters.{subject.name}"
         variables = ", ".join(cluster.environment) or "none"
+        such = ", ".join(subject.dialect.CONFIG_VARIABLES[:2]) or "PATH"
         return subject.steps.fail(
             "scheduler",
             f"{title} does not answer: {words(error)}",
             f"{prefix}.commands must be the folder of its commands (now: {cluster.commands or 'the usual PATH'})",
-            f"{prefix}.environment must hold what the commands need, such as SLURM_CONF (now: {variables})",
+            f"{prefix}.environment must hold what the commands need, such as {such} (now: {variables})",
             "the commands must work in a clean environment: env -i PATH=/usr/bin:/bin ... as the hub's account",
         )
     told = " ".join(str(answer.get(key)) for key in ("version", "family") if answer.get(key))

@@ -43,13 +43,10 @@ async def sight(subject: Subject, job: SmallJob) -> None:
 
 def _blind(subject: Subject) -> None:
     path = f"clusters.{subject.name}.query_as"
-    advice = {
-        "slurm": f"or give the hub's account the right: sacctmgr modify user {own_name()} set adminlevel=operator",
-        "lsf": "or let it see all jobs: SECURE_JOB_INFO_LEVEL and USE_USER_GROUPS_FOR_JOB_INFO in lsb.params",
-    }.get(subject.cluster.cluster.scheduler, "or give the hub's account the right to see all jobs")
+    advice = subject.dialect.SEE_ALL.format(account=own_name()) or "give the hub's account the right to see all jobs"
     subject.steps.fail(
         TITLE,
         f"{own_name()} does not see the job of {subject.user}: this scheduler shows jobs to their owners only",
         f"write `{path[9:].partition('.')[2]}: owner` for this cluster in the site file ({path})",
-        advice,
+        f"or {advice}",
     )

@@ -1,4 +1,4 @@
-"""Dask clusters as batch jobs: HPCBackend, a backend of Dask Gateway over the dialects, helper and queue of the spawner.
+"""Dask clusters as batch jobs: HPCBackend, for Dask Gateway, over the dialects, helper and queue of the spawner.
 
 backend.py    HPCBackend: what Dask Gateway calls
 started.py    schedulers: submitted, watched, failed with a reason

@@ -39,7 +39,7 @@ def hurry(engine: sa.Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
 
-    @sa.event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
+    @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=NORMAL")

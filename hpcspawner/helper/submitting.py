@@ -104,7 +104,7 @@ def _prepare(act: Act, order: Order, folders: JobFolders, folder: Folder, tag: s
 
 
 def _must_be_usable(workdir: str) -> None:
-    """Slurm would silently start the job in /tmp."""
+    """A batch system may start the job in /tmp instead, and say nothing."""
     if not os.path.isdir(workdir):
         raise Fault("folder", "the working directory {} does not exist".format(workdir), workdir)
     if not os.access(workdir, os.X_OK):

@@ -1,4 +1,4 @@
-"""Runs the workers of one job of a Dask cluster: dask_workers.py PLAN. See __init__.py beside this file for the plan."""
+"""Runs the workers of one job of a Dask cluster: dask_workers.py PLAN. See __init__.py beside it for the plan."""
 
 from __future__ import annotations
 

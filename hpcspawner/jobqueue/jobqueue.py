@@ -112,8 +112,9 @@ class JobQueue:
         """Submits a job; returns its Entry with the id. tag: from new_tag(), used once.
 
         fields: those of the helper's verb 'submit' (kind, choice, groups, environment, report, server_name); of them
-        only kind and choice are kept. With 'array', a number, one submit makes so many jobs, see Entry.parts. Raises SubmitRefused, SubmitFailed or SubmitLost. Cancelling the caller never
-        loses the job: in line it is dropped, later it is cancelled as soon as it is known (keep: it goes on).
+        only kind and choice are kept. With 'array', a number, one submit makes so many jobs, see Entry.parts.
+        Raises SubmitRefused, SubmitFailed or SubmitLost. Cancelling the caller never loses the job: in line it is
+        dropped, later it is cancelled as soon as it is known (keep: it goes on).
         """
         if not tags.valid(tag):
             raise ValueError(f"{tag!r} is no tag")

@@ -48,6 +48,15 @@ class Scheduler(Protocol):
     FIELDS: Tuple[str, ...]
     """Option names that jobs of this batch system can carry (partition, account, qos, reservation, nodes, cores,
     memory, gpus, gpu_type, walltime). A field that is not here is not offered and refused when sent."""
+    CONFIG_VARIABLES: Tuple[str, ...]
+    """Variables by which its commands find their configuration; `discover` takes them over from the admin's shell."""
+    DIRECTIVE: str
+    """What begins a directive in a script ('#SBATCH'); '' where there are none."""
+    OWN_DIRECTIVES: Tuple[str, ...]
+    """Options that the script sets from a job's own fields, all spellings, and those that would break the job of a
+    server: a site's directives must not have them."""
+    SEE_ALL: str
+    """What an administrator of the batch system does so that the hub's account sees all jobs; '' if nothing helps."""
     LOCAL: bool
     """True only for the embedded queue: nodes are this machine, loopback addresses are allowed."""
 

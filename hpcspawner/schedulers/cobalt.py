@@ -39,6 +39,9 @@ ARRAY_ID = ""
 ARRAY_VARIABLE = ""
 FIELDS: Tuple[str, ...] = ("partition", "account", "nodes", "walltime")
 LOCAL = False
+CONFIG_VARIABLES: Tuple[str, ...] = ("COBALT_CONFIG_FILES",)
+DIRECTIVE = "#COBALT"
+SEE_ALL = ""
 OWN_DIRECTIVES: Tuple[str, ...] = words.OWN_DIRECTIVES
 
 _HEADER = "JobID:User:State:Queue:Project:Location:WallTime:SubmitTime:StartTime:Est_Start_Time:JobName"

@@ -46,6 +46,10 @@ ARRAY_ID = "{id}_{index}"
 ARRAY_VARIABLE = "HPCSPAWNER_JOB_INDEX"
 FIELDS: Tuple[str, ...] = ("partition", "account", "cores", "memory", "walltime")
 LOCAL = True
+CONFIG_VARIABLES: Tuple[str, ...] = ("HPCSPAWNER_LOCALQUEUE",)
+DIRECTIVE = ""
+OWN_DIRECTIVES: Tuple[str, ...] = ()
+SEE_ALL = ""
 PARTITION = "local"
 
 _ID = re.compile(r"[1-9][0-9]{0,14}(_[0-9]{1,6})?\Z")

@@ -48,6 +48,9 @@ FIELDS: Tuple[str, ...] = (
     "walltime",
 )
 LOCAL = False
+CONFIG_VARIABLES: Tuple[str, ...] = ("LSF_ENVDIR",)
+DIRECTIVE = "#BSUB"
+SEE_ALL = "let it see all jobs: SECURE_JOB_INFO_LEVEL and USE_USER_GROUPS_FOR_JOB_INFO in lsb.params"
 OWN_DIRECTIVES: Tuple[str, ...] = _lsf_words.OWN_DIRECTIVES
 
 

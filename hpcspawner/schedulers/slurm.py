@@ -21,12 +21,16 @@ from ._slurm_words import STATES
 __all__ = [
     "ARRAY_ID",
     "ARRAY_VARIABLE",
+    "CONFIG_VARIABLES",
     "DETECT",
+    "DIRECTIVE",
     "END_VARIABLES",
     "FIELDS",
     "JOB_ID_VARIABLES",
     "LOCAL",
+    "OWN_DIRECTIVES",
     "RUN_VARIABLE",
+    "SEE_ALL",
     "STATES",
     "SWITCHES",
     "TITLE",
@@ -49,6 +53,18 @@ __all__ = [
 ]
 
 TITLE = "Slurm"
+CONFIG_VARIABLES: Tuple[str, ...] = ("SLURM_CONF",)
+DIRECTIVE = "#SBATCH"
+OWN_DIRECTIVES: Tuple[str, ...] = (
+    *("--job-name", "-J", "--partition", "-p", "--account", "-A", "--qos", "-q", "--reservation", "--nodes"),
+    *("-N", "--ntasks", "-n", "--ntasks-per-node", "--cpus-per-task", "-c", "--mem", "--mem-per-cpu"),
+    *("--mem-per-gpu", "--gres", "--gpus", "-G", "--gpus-per-node", "--gpus-per-task", "--time", "-t"),
+    *("--chdir", "-D", "--output", "-o", "--error", "-e", "--open-mode", "--array", "-a", "--requeue"),
+    *("--no-requeue", "--export", "--export-file", "--get-user-env", "--exclusive", "--oversubscribe", "-s"),
+    *("--wrap", "--uid", "--gid", "--clusters", "-M", "--parsable", "--test-only", "--wait", "-W", "--hold"),
+    *("-H", "--begin", "-b", "--dependency", "-d", "--input", "-i"),
+)
+SEE_ALL = "give the hub's account the right: sacctmgr modify user {account} set adminlevel=operator"
 DETECT: Tuple[str, ...] = ("sbatch", "squeue", "scancel")
 SWITCHES: Mapping[str, str] = {}
 JOB_ID_VARIABLES: Tuple[str, ...] = ("SLURM_JOB_ID", "SLURM_JOBID")

@@ -176,6 +176,9 @@ class Hub:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # There only where the hub was killed before: a hub that stops ends its proxy.
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            os.kill(int((self.directory / "state/jupyterhub-proxy.pid").read_text()), signal.SIGTERM)
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import abc
 import json
+import os
+import re
 import secrets
 import shutil
 import socket
@@ -409,4 +411,54 @@ class Slurm(Place):
         subprocess.run(command, check=True, timeout=120, capture_output=True)
 
 
-PLACES = {place.kind: place for place in (Lsf, Cobalt, Local, Slurm)}
+class GridEngine(Place):
+    """A real one, where this machine has it: queues all.q, short.q and closed.q, which is for bob only; project maths."""
+
+    kind = "gridengine"
+    account = ""
+    chosen = {"partition": "short.q", "cores": 2, "walltime": "00:25:00", "account": "maths"}
+    facts = {"user": "alice", "queue": "short.q", "cores": "2", "walltime": "1500"}
+
+    def site(self) -> dict[str, str]:
+        names = ("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        limits = 'fields: {cores: {max: 4}, walltime: {default: "00:20:00", max: "01:00:00"}}'
+        cluster = f"environment: {json.dumps(environment)}\n"
+        cluster += f"queues:\n  all.q: {{{limits}}}\n  short.q: {{{limits}}}\n  closed.q: {{{limits}}}"
+        common = 'cores: 1, walltime: "00:20:00", app: {default: stub}'
+        return {"cluster": cluster, "small": f"partition: all.q, {common}", "never": f"partition: closed.q, {common}"}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        argv = ["qstat", "-u", "*", "-r", "-xml"]
+        out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+        found = []
+        for row in re.findall(r"<job_list.*?</job_list>", out, re.DOTALL):
+            job = dict(re.findall(r"<(\w+)[^>]*>([^<]*)</", row))
+            if self.prefix in job["full_job_name"]:
+                state = {"qw": "waiting", "r": "running"}.get(job["state"], "ending")
+                told = {"id": job["JB_job_number"], "user": job["JB_owner"], "state": state, "cores": job["slots"]}
+                walltime = re.search(r'name="h_rt"[^>]*>(\d+)', row)
+                queue = job["queue_name"].partition("@")[0] or job.get("hard_req_queue", "")
+                found.append({**told, "queue": queue, "walltime": walltime.group(1) if walltime else ""})
+        return found
+
+    def cancel(self, id: str) -> None:
+        subprocess.run(["qdel", id], check=True, capture_output=True, timeout=60)
+
+    def _master(self, signal: str) -> None:
+        subprocess.run(["pkill", f"-{signal}", "-x", "sge_qmaster"], check=True, timeout=60)
+
+    def down(self) -> None:
+        self._master("TERM")
+
+    def hang(self) -> None:
+        self._master("STOP")
+
+    def up(self) -> None:
+        if subprocess.run(["pkill", "-CONT", "-x", "sge_qmaster"], check=False, timeout=60).returncode:
+            subprocess.run(["sge_qmaster"], check=True, timeout=60)
+
+
+PLACES: dict[str, type[Place]] = {place.kind: place for place in (Lsf, Cobalt, Local, Slurm)}
+if shutil.which("sge_qmaster"):
+    PLACES["gridengine"] = GridEngine

@@ -33,7 +33,7 @@ clusters:
     environment: {{SLURM_CONF: {conf}}}
     way: {{kind: sudo, helper: {helper}}}
     node_networks: ["{subnet}"]
-    ports: 42000-42999
+    ports: {ports}
     server: {{python: {python}}}
     partitions: {{{partitions}}}
     {cluster}
@@ -57,6 +57,7 @@ class Desk:
             "conf": os.environ["SLURM_CONF"],
             "subnet": os.environ["HPCSPAWNER_SANDBOX_SUBNET"],
             "python": USER_PYTHON,
+            "ports": "42000-42999",
             "partitions": "main: {}",
             "cluster": "",
         }

@@ -58,7 +58,8 @@ def on(kind: str, *values: Any, name: str = "") -> Any:
 
 
 def test_jupyterlab_runs_as_the_users_job_with_the_resources_she_chose(place: Place, hub: Hub) -> None:
-    assert hub.ask("alice", {**place.chosen, "app": "lab"}).status_code in (201, 202)
+    answer = hub.ask("alice", {**place.chosen, "app": "lab"})
+    assert answer.status_code in (201, 202), f"{answer.text}\n{hub.log()[-3000:]}"
     with listening(hub, "alice") as events:
         hub.ready("alice")
     job = place.job(hub.job("alice"))

@@ -16,7 +16,20 @@ pytestmark = [pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(rerun
 
 ONCE = {"profile": "small"}
 AGAIN = {"profile": "again"}
-PROFILE = """
+PROFILES = """
+  hurried:
+    title: Comes back soon or never
+    requeue: true
+    queue_timeout: 8
+    fields: {partition: main, cores: 1, memory: 500M, walltime: "00:20:00"}
+  far: &far
+    title: Comes back, starts where few others do
+    requeue: true
+    directives: ["--exclude=n1,n2"]
+    fields: {partition: main, cores: 1, memory: 500M, walltime: "00:20:00"}
+  far-once:
+    <<: *far
+    requeue: false
   again:
     title: Comes back
     requeue: true
@@ -26,7 +39,7 @@ PROFILE = """
 
 @pytest.fixture(scope="module")
 def hub(hubs: Hubs) -> Hub:
-    return hubs.slurm(more=PROFILE).start()
+    return hubs.slurm(more=PROFILES).start()
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +130,16 @@ def test_what_waits_again_can_be_cancelled(hub: Hub) -> None:
     hub.stopped("alice")
 
 
+def test_what_waits_again_for_too_long_is_given_up(hub: Hub) -> None:
+    hub.ask("alice", {"profile": "hurried"})
+    hub.ready("alice")
+    scontrol("requeue", hub.job("alice"))
+    waits_again(hub, "alice")
+    hub.stopped("alice")
+    assert "did not start within 8 s" in hub.ending("alice")
+    assert "did not start within 8 s" in hub.failure("alice")
+
+
 def test_what_is_held_says_so_and_a_new_try_is_possible(hub: Hub) -> None:
     hub.ask("alice", AGAIN)
     hub.ready("alice")
@@ -133,12 +156,14 @@ def test_what_is_held_says_so_and_a_new_try_is_possible(hub: Hub) -> None:
 
 
 def test_a_node_that_fails_ends_the_one_and_moves_the_other(hub: Hub) -> None:
-    """Jobs of others on that node end too: the sandbox is this test's alone."""
-    for user, options in (("alice", AGAIN), ("bob", ONCE)):
-        hub.ask(user, options)
+    hub.ask("alice", {"profile": "far"})
+    hub.ask("bob", {"profile": "far-once"})
     for user in ("alice", "bob"):
         hub.ready(user)
     job, node, other = hub.job("alice"), node_of(hub, "alice"), node_of(hub, "bob")
+    prefix = hub.prefix  # type: ignore[attr-defined]
+    strangers = lambda: [row for row in squeue("-w", f"{node},{other}") if prefix not in row["name"]]  # noqa: E731
+    until(lambda: not strangers(), "no job of another test is on those nodes")
     try:
         for name in {node, other}:
             assert scontrol("update", f"NodeName={name}", "State=DOWN", "Reason=test") == 0
