@@ -23,8 +23,8 @@ class Live:
 NOT_KNOWN = Live()
 
 
-def facts(site: Site, choice: Choice) -> tuple[str, ...]:
-    """What a start with the defaults gets, in a few words each."""
+def facts(site: Site, choice: Choice, info: PartitionInfo | None = None) -> tuple[str, ...]:
+    """What a start with the defaults gets, in a few words each. info: its partition, as the scheduler shows it."""
     cluster = site.clusters[choice.cluster]
     place = cluster.partitions.get(choice.partition)
     found = []
@@ -39,6 +39,8 @@ def facts(site: Site, choice: Choice) -> tuple[str, ...]:
         kind = place.gpu_types.get(choice.gpu_type) if place else None
         title = (kind.title or choice.gpu_type) if kind else ""
         found.append(f"{choice.gpus} × {title}" if title else FIELDS["gpus"].say(choice.gpus))
+    if info is not None and (info.whole_nodes or whole_nodes(site, choice)) and not choice.cores:
+        found += of_node(info)
     if whole_nodes(site, choice):
         found.append("whole node" if choice.nodes == 1 else "whole nodes")
     if choice.walltime:
@@ -46,6 +48,13 @@ def facts(site: Site, choice: Choice) -> tuple[str, ...]:
     if place is not None:
         found.append(place.title or place.name)
     return tuple(found)
+
+
+def of_node(info: PartitionInfo) -> list[str]:
+    """What each node has that nobody needs to ask for."""
+    gpus = sum(info.gpus.values())
+    sizes = (("cores", info.cores), ("memory", info.memory), ("gpus", gpus))
+    return [f"{FIELDS[name].say(value)} a node" for name, value in sizes if value]
 
 
 def whole_nodes(site: Site, choice: Choice) -> bool:

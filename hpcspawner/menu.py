@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from . import cards, menufields, offers, options
+from . import cards, limits, menufields, offers, options
 from .access import Person
 from .job import Inventory
 from .menufield import MenuField
@@ -111,7 +111,7 @@ def _card(site: Site, scope: offers.Scope, person: Person, inventory: Inventory 
         cluster=scope.cluster,
         title=(profile.title or profile.name) if profile else FREE_TITLE,
         description=profile.description if profile else FREE_WORDS,
-        facts=cards.facts(site, choice) if profile else (),
+        facts=cards.facts(site, choice, limits.partition_info(inventory, choice.partition)) if profile else (),
         live=cards.live(inventory, choice, whole=whole),
         problem=problem,
         fields=menufields.describe(site, scope, person, inventory),

@@ -154,10 +154,7 @@ _LEAST: dict[tuple[type, str], float] = {
     (ClusterSite, "lost_submit_limit"): 0,
     (ClusterSite, "submits_per_second"): 0.01,
     (ClusterSite, "parallel_helpers"): 1,
-    **{
-        (Dask, name): 0
-        for name in ("max_clusters", "max_workers", "max_cores", "idle_timeout", "headroom")
-    },
+    **{(Dask, name): 0 for name in ("max_clusters", "max_workers", "max_cores", "idle_timeout", "headroom")},
     **{(Dask, name): 1 for name in ("workers", "start_timeout", "scheduler_cores")},
     (Profile, "idle"): 0,
     (Profile, "unclaimed"): 0,

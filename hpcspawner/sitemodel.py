@@ -224,8 +224,8 @@ class Site:
     min_uid: int = _f("The helper acts for no account below this uid.", 1000)
     deny_groups: Tuple[str, ...] = _f("The helper acts for no member of these groups.", ())
     allow_scripts: bool = _f(
-        "The hub may send whole batch scripts, made from the batch_script of its configuration (batchspawner's), and the "
-        "helper submits them as the user. Only to move a site in steps; see docs/migrating.md.",
+        "The hub may send whole batch scripts, made from the batch_script of its configuration (batchspawner's), and "
+        "the helper submits them as the user. Only to move a site in steps; see docs/migrating.md.",
         False,
     )
     legacy_options: Tuple[str, ...] = _f(

@@ -13,7 +13,18 @@ from hpcspawner.schedulers import Scheduler
 
 PACKAGE = Path(__file__).parents[1] / "hpcspawner"
 NAMELESS = ("spawner", "jobqueue", "options", "helper", "choosing", "jobspawner", "fleet", "run_as", "sitedirectives")
-NAMELESS += ("discovery", "report", "callback", "menu", "form", "offers", "limits", "inventory", "progress", "sitechoice")
+NAMELESS += (
+    "discovery",
+    "report",
+    "callback",
+    "menu",
+    "form",
+    "offers",
+    "limits",
+    "inventory",
+    "progress",
+    "sitechoice",
+)
 NAMED = re.compile(r"slurm|lsf|cobalt|grid ?engine", re.IGNORECASE)
 
 

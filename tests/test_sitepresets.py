@@ -57,7 +57,7 @@ def test_every_card_of_a_preset_starts_a_job_as_it_is(name: str) -> None:
         assert schedulers.load(cluster.scheduler).script(cluster, job).startswith("#!/bin/bash")
 
 
-@pytest.mark.parametrize("name", ["rocket", "iris"])
+@pytest.mark.parametrize("name", ["rocket", "iris", "triton", "thetagpu"])
 def test_presets_of_real_sites_tell_their_sources_and_what_to_check(name: str) -> None:
     text = sitefile.presets()[name].read_text()
     assert "Where the figures come from" in text

@@ -75,8 +75,9 @@ class SmallJob:
         await self.look()
         told = self.status.submitted if self.status is not None else None
         if told:
-            # Schedulers tell whole seconds.
-            self.submit_skew = min(0.0, told + 1 - before) or max(0.0, told - after)
+            # Schedulers tell whole seconds, and some whole minutes only.
+            grain = 60 if told % 60 == 0 else 1
+            self.submit_skew = min(0.0, told + grain - before) or max(0.0, told - after)
         return ""
 
     async def _found(self, why: str) -> str:
@@ -160,17 +161,18 @@ class SmallJob:
         if not self.id and self._sent:
             return f"a job named {self.tag} may turn up later"
         limit, trouble = time.monotonic() + END_SECONDS, ""
-        asked = False
+        taken = False
         while self.id and not self.ended:
             try:
                 # A job that was heard ends by itself; it is given the moment that this takes.
-                if not asked and (self.result is None or time.monotonic() > limit - END_SECONDS / 2):
-                    await self.subject.ask("cancel", ids=[self.id])
-                    asked = True
+                if not taken and (self.result is None or time.monotonic() > limit - END_SECONDS / 2):
+                    answer = await self.subject.ask("cancel", ids=[self.id])
+                    taken = (answer.get("cancelled") or {}).get(self.id) is True
+                    trouble = "" if taken else f": the scheduler did not take the cancel: {answer.get('text')}"
                 await self.look()
             except TROUBLE as error:
                 trouble = f": {words(error)}"
             if time.monotonic() > limit:
-                return "" if asked and not trouble else f"job {self.id} may still run{trouble}"
+                return "" if taken and not trouble else f"job {self.id} may still run{trouble}"
             await asyncio.sleep(0.0 if self.ended else LOOK / 2)
         return ""

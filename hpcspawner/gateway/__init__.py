@@ -1,8 +1,9 @@
 """Dask clusters as batch jobs: HPCBackend, for Dask Gateway, over the dialects, helper and queue of the spawner.
 
 backend.py    HPCBackend: what Dask Gateway calls
-started.py    schedulers: submitted, watched, failed with a reason
-batch.py      workers: gathered, submitted as arrays, kept where a limit is reached, given back together
+schedulerjobs.py  schedulers: submitted, watched, failed with a reason
+workerjobs.py      workers: which one is in which job, and what the ends of jobs mean
+batch.py      workers on their way: submitted as arrays, kept where a limit is reached, given back together
 grouping.py   which workers share a job, which jobs an array (pure)
 scaling.py    what a heartbeat of a Dask scheduler asks for (pure)
 patience.py   bad starts: pauses, and the nodes they happened on

@@ -58,14 +58,13 @@ def figures(cluster: Cluster, backend: HPCBackend) -> dict[str, Any]:
         if worker.status == JobStatus.RUNNING:
             counts["running"] += 1
             continue
-        tag, index = key_of(worker)
-        part = backend.part(cluster, tag, index) if tag else None
+        part = backend.workers.part(worker) if key_of(worker)[0] else None
         if part is not None and not part.state.waits and part.status is not None:
             counts["starting"] += 1
         else:
             counts["pending"] += 1
             reasons.update([part.status.reason] if part is not None and part.status and part.status.reason else [])
-    trouble = backend.batch.trouble(cluster) or backend.patience(cluster).text
+    trouble = backend.batch.trouble(cluster) or backend.workers.patience(cluster).text
     return {
         "workers": dict(counts),
         "reasons": dict(reasons),

@@ -157,7 +157,7 @@ class Batch:
             self._held[cluster] = Held(text, time.monotonic() + pause, pause)
             self.backend.log.info("%s workers of %s wait for a limit: %s", len(left), cluster.name, text)
         else:
-            patience = self.backend.patience(cluster)
+            patience = self.backend.workers.patience(cluster)
             patience.bad(text)
             pause = patience.left()
             self._held[cluster] = Held(text, time.monotonic() + pause, pause)
@@ -172,13 +172,12 @@ class Batch:
             return "", False
         queue = self.backend.queue_of(cluster)
         tag = queue.new_tag()
-        # In the database before anything reaches the batch system: after a crash it is found again.
-        self.backend.placed(tag, cluster, jobs)
-        fields = await self.backend.worker_fields(cluster, [[worker.name for worker in job] for job in jobs])
+        self.backend.workers.place(tag, jobs)
+        fields = await self.backend.workers.fields(cluster, jobs)
         try:
             await queue.submit(tag, self.backend.account_of(cluster), fields, self.backend.owner_key(cluster))
         except SubmitError as error:
-            self.backend.unplaced(tag)
+            self.backend.workers.unplace(tag)
             text = str(getattr(error, "text", "") or error)
             return (text, grouping.is_limit(text)) if cluster.is_active() else ("", False)
         queue.stored(tag)
@@ -195,7 +194,7 @@ class Batch:
             entry = queue.entry(tag)
             if entry is None or entry.ended:
                 continue
-            if self.backend.is_unwanted(tag):
+            if self.backend.workers.is_unwanted(tag):
                 work.append(queue.cancel(tag))
             elif not entry.elements:
                 continue  # one job of many nodes: others of its workers are needed

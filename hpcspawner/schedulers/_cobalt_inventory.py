@@ -13,13 +13,13 @@ def inventoried(cluster: Cluster, results: Mapping[str, Result]) -> Inventory:
     problems: List[str] = []
     queues = text.table(text.answered(results.get("queues", Result(None, "", "qstat was not asked"))))
     nodes = _nodes(results.get("nodes", Result(None, "", "nodelist was not asked")), problems)
-    facts = {key: _whole(cluster.switches.get(key)) for key in ("node_cores", "node_memory")}
     found = []
     for row in queues:
         name = row.get("name", "")
         if not name:
             continue
         mine = nodes.get(name, [])
+        cores, memory, gpus = (_fact(cluster, key, name) for key in ("node_cores", "node_memory", "node_gpus"))
         idle = sum(1 for state in mine if state == "idle")
         limit = row.get("maxnodes", "") or row.get("maxusernodes", "")
         found.append(
@@ -30,9 +30,10 @@ def inventoried(cluster: Cluster, results: Mapping[str, Result]) -> Inventory:
                 default=name == "default",
                 nodes=len(mine) if nodes else None,
                 free_nodes=idle if nodes else None,
-                cores=facts["node_cores"],
-                free_cores=idle * facts["node_cores"] if nodes and facts["node_cores"] else None,
-                memory=facts["node_memory"],
+                cores=cores,
+                free_cores=idle * cores if nodes and cores else None,
+                memory=memory,
+                gpus={"": gpus} if gpus else {},
                 max_walltime=text.seconds(row.get("maxtime", "")),
                 min_walltime=text.seconds(row.get("mintime", "")),
                 max_nodes=int(limit) if limit.isdigit() else None,
@@ -43,7 +44,11 @@ def inventoried(cluster: Cluster, results: Mapping[str, Result]) -> Inventory:
     return Inventory(partitions=tuple(found), problems=tuple(problems))
 
 
-def _whole(value: object) -> "int | None":
+def _fact(cluster: Cluster, key: str, queue: str) -> "int | None":
+    """What the site says about a node, for all queues or for each."""
+    value = cluster.switches.get(key)
+    if isinstance(value, Mapping):
+        value = value.get(queue)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 

@@ -35,8 +35,9 @@ REASONS: Mapping[str, str] = {
 }
 
 SWITCHES: Mapping[str, str] = {
-    "node_cores": "Cores of a node; Cobalt tells none.",
-    "node_memory": "Memory of a node in MiB; Cobalt tells none.",
+    "node_cores": "Cores of a node, which Cobalt does not tell: a number, or a number for each queue.",
+    "node_memory": "Memory of a node in MiB, likewise.",
+    "node_gpus": "GPUs of a node, likewise.",
     "device": "Pattern of what a location has behind the host's name where parts of a node are given out "
     "(default -gpu[0-9]+): thetagpu04-gpu0 is then known as thetagpu04 too.",
     "ssh": "Command that runs a worker on another node of a job (default ssh -n -o BatchMode=yes).",

@@ -77,17 +77,24 @@ class World:
 
     # Verbs -------------------------------------------------------------------------------------------------------
 
-    def submit(self, user: str, tag: str, **_: Any) -> dict[str, Any]:
+    def submit(self, user: str, tag: str, array: int = 0, **_: Any) -> dict[str, Any]:
         self._answers()
         self.receipts[tag] = None
-        id = self.receipts[tag] = self.put(tag, user)
+        if array:
+            id, self.next_id = str(self.next_id), self.next_id + 1
+            for index in range(1, array + 1):
+                self.put(tag, user, f"{id}_{index}")
+        else:
+            id = self.put(tag, user)
+        self.receipts[tag] = id
         return {"outcome": "accepted", "id": id, "notice": "", "log": f"/logs/{tag}.log", "folder": f"/jobs/{tag}"}
 
     def query(self, user: str, ids: list[str], users: list[str]) -> dict[str, Any]:
         self._answers()
         if self.garbled is not None:
             return {"jobs": self.garbled}
-        shown = {id: self.jobs[id] for id in ids if id in self.jobs and self._sees(user, self.jobs[id])}
+        asked = [own for id in ids for own in self._elements(id)]
+        shown = {id: self.jobs[id] for id in asked if id in self.jobs and self._sees(user, self.jobs[id])}
         return {"jobs": {id: dict(row) for id, row in shown.items()}, "seconds": 0.0}
 
     def find(self, user: str, tag: str) -> dict[str, Any]:
@@ -105,18 +112,19 @@ class World:
         done: dict[str, bool | None] = {}
         for id in ids:
             self.cancelled.append(id)
-            if id not in self.jobs:
-                done[id] = True
-            elif self.jobs[id]["user"] != user:
-                done[id] = False
-            else:
-                self.set(id, state="ended", outcome="cancelled")
-                done[id] = True
+            mine = [own for own in self._elements(id) if own in self.jobs]
+            done[id] = all(self.jobs[own]["user"] == user for own in mine)
+            for own in mine if done[id] else []:
+                self.set(own, state="ended", outcome="cancelled")
         return {"cancelled": done, "text": ""}
 
     def clean(self, user: str, tags: list[str], keep: list[str] | None = None) -> dict[str, Any]:
         self.cleaned.extend(tags)
         return {"removed": tags, "left": [], "old": []}
+
+    def _elements(self, id: str) -> list[str]:
+        """The job itself, or all jobs of the array with that id."""
+        return [own for own in self.jobs if own.startswith(f"{id}_")] or [id]
 
     def _sees(self, user: str, row: dict[str, Any]) -> bool:
         return row["user"] == user if user else not self.hidden

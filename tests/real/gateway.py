@@ -58,7 +58,9 @@ class GatewayServer:
         directory.mkdir(mode=0o700)
         reference = str(REPOSITORY / "dask_gateway_config.py")
         (directory / "config.py").write_text(
-            CONFIG.format(reference=reference, password=self.password, ip=ip, port=self.port, private=self.private, extra=extra)
+            CONFIG.format(
+                reference=reference, password=self.password, ip=ip, port=self.port, private=self.private, extra=extra
+            )
         )
 
     def start(self) -> None:

@@ -36,8 +36,8 @@ clusters:
     way: {{kind: {way}, helper: {helper}}}
     server: {{python: {python}}}
     poll_fast: 0.5
-    poll_slow: 3
-    grace: 2
+    poll_slow: 2
+    grace: 1
     command_timeout: 6
     submit_timeout: 6
     lost_submit_limit: 60
@@ -62,7 +62,9 @@ class Place(abc.ABC):
     account = "jupyterhub"
     """Account of the hub; '': root."""
     daemon = True
-    """The batch system has a daemon that can hang with a submit inside it."""
+    """The batch system has a daemon that the suite can let hang with a submit inside it."""
+    submits_late = False
+    """It carries out a submit that was asked while it hung, though the command has been ended since."""
     chosen: dict[str, Any]
     """A free choice of every resource that the batch system knows."""
     facts: dict[str, Any]
@@ -200,6 +202,7 @@ class Lsf(Fake):
     """An LSF without `bjobs -o`; the hub is a service account and acts by sudo."""
 
     kind = "lsf"
+    submits_late = True
     ended = ("DONE", "EXIT")
     words = {"PEND": "waiting", "RUN": "running"}
     config = {
@@ -367,6 +370,7 @@ class Slurm(Place):
     """The sandbox; a job of root takes all GPUs."""
 
     kind = "slurm"
+    daemon = False
     chosen = {"partition": "short", "cores": 3, "memory": "2G", "walltime": "00:25:00"}
     facts = {"user": "alice", "partition": "short", "cores": "3", "memory": "2G", "walltime": "25:00"}
 

@@ -95,7 +95,7 @@ def test_a_system_account_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_job_that_cannot_be_cancelled_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
-        "import sys; from hpcspawner import check;"
+        "import sys; from hpcspawner import check; from hpcspawner.check import smalljob; smalljob.END_SECONDS = 2;"
         "sys.exit(check.run(sys.argv[1], user='alice', hub_ip='127.0.0.1', queue_seconds=3))"
     )
     monkeypatch.setattr(desk, "run", lambda site, ip: _page([*AS_HUB, sys.executable, "-c", program, str(site)]))
@@ -105,4 +105,5 @@ def test_a_job_that_cannot_be_cancelled_is_told(desk: Desk, monkeypatch: pytest.
     for folder in desk.folder.glob("alice/jobs/*"):
         shutil.rmtree(folder)
     assert (code, page.failed()) == (1, ["small job", "clean-up"]), page.text
+    assert "not today" in page.step("clean-up").found
     assert "cancel it by hand" in page.advice("clean-up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,24 @@ def double(x):
 client = c.get_client()
 assert client.gather(client.map(double, range(50))) == [2 * x for x in range(50)]
 """
+
+
+# Refuses arrays of more than ten jobs, as a site's limit does; the script comes in by standard input.
+LIMITED = """#!/bin/bash
+script=$(cat)
+size=$(sed -n 's/^#SBATCH --array=1-//p' <<< "$script")
+if [ "${size:-0}" -gt 10 ]; then
+    echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" >&2
+    exit 1
+fi
+printf '%s\\n' "$script" | exec REAL "$@"
+"""
+
+
+def commands(folder: Path) -> Callable[[str], str]:
+    """A change of the site: the scheduler's commands are those in that folder."""
+    return lambda text: text.replace("scheduler: slurm", f"scheduler: slurm\n    commands: {folder}")
 
 
 class Place:
@@ -61,7 +80,9 @@ class Place:
 
     def gateway(self, name: str, **kwargs: object) -> GatewayServer:
         server = GatewayServer(
-            self.base / name, self.site(name, **kwargs), ip=os.environ["HPCSPAWNER_SANDBOX_HUB"]  # type: ignore[arg-type]
+            self.base / name,
+            self.site(name, **kwargs),
+            ip=os.environ["HPCSPAWNER_SANDBOX_HUB"],  # type: ignore[arg-type]
         )
         server.start()
         self.servers.append(server)
@@ -149,7 +170,8 @@ c.shutdown()
 def test_a_hundred_workers_cost_two_submits_and_two_cancels(place: Place) -> None:
     counter = Counter(place.base / "counting")
     counted = place.gateway(
-        "counted", edit=lambda text: text.replace("scheduler: slurm", f"scheduler: slurm\n    commands: {counter.commands}")
+        "counted",
+        edit=lambda text: text.replace("scheduler: slurm", f"scheduler: slurm\n    commands: {counter.commands}"),
     )
     (name,) = counted.program(
         """
@@ -212,3 +234,54 @@ except Exception as error:
     assert "Job " in text
     assert "none/bin/python" in text
     until(lambda: not place.jobs(), "squeue is empty")
+
+
+def test_a_refusal_for_a_limit_halves_the_array(place: Place) -> None:
+    counter = Counter(place.base / "limiting")
+    sbatch = counter.commands / "sbatch"
+    sbatch.rename(counter.commands / "counted-sbatch")
+    sbatch.write_text(LIMITED.replace("REAL", str(counter.commands / "counted-sbatch")))
+    sbatch.chmod(0o755)
+    limited = place.gateway("limited", edit=commands(counter.commands))
+    (name,) = limited.program(
+        """
+c = gateway().new_cluster(partition="gpu", cores=1, memory="500M", gpus=4, gpu_type="a100", shutdown_on_close=False)
+c.scale(30)
+answer(c.name)
+"""
+    )
+    until(lambda: len(place.jobs()) == 31, "all are submitted")
+    sizes = [len([row for row in place.jobs() if row["id"].startswith(f"{id}_")]) for id in arrays(place)]
+    assert sum(sizes) == 30
+    assert max(sizes) <= 10
+    assert limited.api("DELETE", f"/api/v1/clusters/{name}").status_code == 204
+    until(lambda: not place.jobs(), "squeue is empty")
+
+
+def arrays(place: Place) -> set[str]:
+    return {row["id"].split("_")[0] for row in place.jobs() if "_" in row["id"]}
+
+
+def test_a_killed_gateway_finds_its_clusters_again(place: Place, gateway: GatewayServer) -> None:
+    (name,) = gateway.program(
+        """
+c = gateway().new_cluster(partition="main", cores=1, memory="500M", shutdown_on_close=False)
+c.scale(2)
+c.get_client().wait_for_workers(2, timeout=60)
+answer(c.name)
+"""
+    )
+    before = {row["id"] for row in place.jobs()}
+    gateway.stop(signal.SIGKILL)
+    gateway.start()
+    until(lambda: running(gateway, name) == 2, "two workers run")
+    assert {row["id"] for row in place.jobs()} == before
+    killed = next(row["id"] for row in place.jobs() if "_" in row["id"])
+    subprocess.run(["scancel", killed], check=True)
+    until(lambda: running(gateway, name) == 2 and killed not in {r["id"] for r in place.jobs()}, "it is replaced")
+    gateway.program(f"c = gateway().connect({name!r})\n" + SUM + "c.shutdown()\n")
+    until(lambda: not place.jobs(), "squeue is empty")
+
+
+def running(gateway: GatewayServer, name: str) -> int:
+    return int(gateway.api("GET", f"/api/v1/clusters/{name}/state").json()["workers"].get("running", 0))
