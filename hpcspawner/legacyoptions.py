@@ -1,4 +1,4 @@
-"""Options that only a site's own batch script knows (legacy_options): the admin declares names, values are plain text."""
+"""Options that only a site's own batch script knows (legacy_options): declared by the admin, values are plain text."""
 
 from __future__ import annotations
 

@@ -42,6 +42,9 @@ class HelperError(Exception):
         self.path = path
 
 
+_MOST = 64 * 1024 * 1024
+"""Bytes of an answer, some hundred thousand jobs. A helper runs as the user: it must not fill the hub's memory."""
+
 _OWN_SITE = frozenset({"self", "root"})
 """Ways whose helper gets program and site from the hub; the others have their own, installed by an administrator."""
 
@@ -255,7 +258,7 @@ async def _process(argv: list[str], data: bytes, limit: float) -> tuple[int | No
         code: int | None = None
         out = b""
         try:
-            out, _ = await asyncio.wait_for(process.communicate(data), limit)
+            out = await asyncio.wait_for(_answer(process, data), limit)
             code = process.returncode
         except asyncio.TimeoutError:
             pass
@@ -264,6 +267,24 @@ async def _process(argv: list[str], data: bytes, limit: float) -> tuple[int | No
                 await _end(process)
         errors.seek(0)
         return code, out, errors.read(65_536).decode("utf-8", "replace")
+
+
+async def _answer(process: asyncio.subprocess.Process, data: bytes) -> bytes:
+    """The process's whole output after that input; b'' where it is too long to be an answer."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(data)
+        await process.stdin.drain()
+    process.stdin.close()
+    parts, size = [], 0
+    while part := await process.stdout.read(65_536):
+        size += len(part)
+        if size > _MOST:
+            return b""
+        parts.append(part)
+    await process.wait()
+    return b"".join(parts)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

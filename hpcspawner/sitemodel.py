@@ -107,7 +107,7 @@ class ServerPython:
 @dataclasses.dataclass(frozen=True)
 class Dask:
     python: str = _f(
-        "Python of schedulers and workers where the user chooses no environment; it holds distributed and dask-gateway.",
+        "Python of schedulers and workers where the site lists no environments; it holds distributed and dask-gateway.",
         "python3",
     )
     setup: Tuple[str, ...] = _f("Shell lines before it starts ('module load python').", ())

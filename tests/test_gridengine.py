@@ -177,9 +177,10 @@ def test_cancels_are_judged_line_by_line() -> None:
 
 @pytest.mark.parametrize("id", ["", "0", "-1", "5 6", "*", "abc", "5;rm"])
 def test_what_is_no_id_never_reaches_a_command(id: str) -> None:
-    for ask in (gridengine.cancel, gridengine.detail):
-        with pytest.raises(ValueError, match="job id"):
-            ask(CLUSTER, [id] if ask is gridengine.cancel else id)  # type: ignore[operator]
+    with pytest.raises(ValueError, match="job id"):
+        gridengine.cancel(CLUSTER, [id])
+    with pytest.raises(ValueError, match="job id"):
+        gridengine.detail(CLUSTER, id)
 
 
 # Queues

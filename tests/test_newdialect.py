@@ -12,8 +12,16 @@ from hpcspawner.job import JobState
 from hpcspawner.schedulers import Scheduler
 
 PACKAGE = Path(__file__).parents[1] / "hpcspawner"
-NAMELESS = ("spawner", "jobqueue", "options", "helper", "choosing", "jobspawner", "fleet", "run_as", "sitedirectives")
-NAMELESS += (
+NAMELESS = [
+    "spawner",
+    "jobqueue",
+    "options",
+    "helper",
+    "choosing",
+    "jobspawner",
+    "fleet",
+    "run_as",
+    "sitedirectives",
     "discovery",
     "report",
     "callback",
@@ -24,7 +32,7 @@ NAMELESS += (
     "inventory",
     "progress",
     "sitechoice",
-)
+]
 NAMED = re.compile(r"slurm|lsf|cobalt|grid ?engine", re.IGNORECASE)
 
 

@@ -14,6 +14,10 @@ from hpcspawner.job import Cluster, Job, Resources
 from hpcspawner.schedulers import load, slurm
 
 CLUSTER = Cluster("main", "slurm")
+UNSET = (
+    "SLURM_EXPORT_ENV SLURM_GET_USER_ENV SLURM_MEM_PER_NODE SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU "
+    "SLURM_NTASKS SLURM_NTASKS_PER_NODE SLURM_NPROCS XDG_RUNTIME_DIR"
+)
 JOB = Job("jupyter-abcdef-aaaaaaaaaa", "alice", ("run", "--it"))
 
 
@@ -88,12 +92,12 @@ def test_a_plain_job() -> None:
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 #SBATCH --export=NONE
-unset SLURM_EXPORT_ENV SLURM_GET_USER_ENV SLURM_MEM_PER_NODE SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_NTASKS SLURM_NTASKS_PER_NODE SLURM_NPROCS XDG_RUNTIME_DIR
+unset {unset}
 export HPCSPAWNER_JOB_END=$(( $(date +%s) + 3660 ))
 module load python
 export A=1
 exec run --it
-"""
+""".replace("{unset}", UNSET)
     )
 
 

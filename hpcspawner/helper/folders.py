@@ -130,12 +130,14 @@ class Folder:
         return True
 
 
-def open_base(path: str, make: bool = True) -> Folder:
+def open_base(path: str, make: bool = True, home: str = "") -> Folder:
     """Opens a directory that the site names, made with its parents where it is missing (mode 0700).
 
-    The last part may be a link that the user (or root) made, as people do whose home is too small.
+    The last part may be a link that the user (or root) made, as people do whose home is too small. home: what lies in
+    the user's own home is not asked who could move it: they could have changed the user's .bashrc already.
     """
     try:
+        _nobody_else_can_move(path, home)
         if make:
             _made(lambda: os.makedirs(path, 0o700))
         link = os.lstat(path)
@@ -145,6 +147,38 @@ def open_base(path: str, make: bool = True) -> Folder:
     except OSError as error:
         fail_folder("make" if make else "open", path, error)
     return _checked(path, fd)
+
+
+def _nobody_else_can_move(path: str, home: str) -> None:
+    """Raises a folder Fault where another user could put a folder of theirs in the place of path or of one above it.
+
+    The job runs programs by their paths: who can rename a folder on the way decides what the user's job runs.
+    """
+    # As written first: a link that another user made is found before anything is looked up through it.
+    for whole in (path, os.path.realpath(path)):
+        if home not in ("", "/") and (whole + "/").startswith(home.rstrip("/") + "/"):
+            continue
+        parts = whole.strip("/").split("/")
+        for count in range(len(parts)):
+            above = "/" + "/".join(parts[:count])
+            try:
+                info = os.lstat(above)
+            except FileNotFoundError:
+                break
+            if _owner_is_another_user(info.st_uid):
+                raise Fault("folder", "{} belongs to another user (uid {})".format(above, info.st_uid), above)
+            if stat.S_ISDIR(info.st_mode) and _others_can_change(info):
+                text = "{} can be changed by other users: run chmod go-w or chmod +t on it".format(above)
+                raise Fault("folder", text, above)
+
+
+def _owner_is_another_user(uid: int) -> bool:
+    """System accounts own file systems here and there, and NFS shows root as nobody where names are not mapped."""
+    return uid not in (os.geteuid(), 65534, 2**32 - 2) and uid >= 1000
+
+
+def _others_can_change(info: os.stat_result) -> bool:
+    return bool(info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)) and not info.st_mode & stat.S_ISVTX
 
 
 def _made(make: Callable[[], None]) -> bool:
@@ -161,7 +195,7 @@ def _checked(path: str, fd: int) -> Folder:
     if info.st_uid != os.geteuid():
         os.close(fd)
         raise Fault("folder", "{} belongs to another user (uid {})".format(path, info.st_uid), path)
-    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not info.st_mode & stat.S_ISVTX:
+    if _others_can_change(info):
         os.close(fd)
         raise Fault("folder", "{} can be changed by other users: run chmod go-w on it".format(path), path)
     return Folder(path, fd)

@@ -51,13 +51,13 @@ class JobFolders:
         self.log_dir = expand(site.log_dir, who) if site.log_dir else os.path.join(self.state_dir, "logs")
 
     def state(self, make: bool = True) -> Folder:
-        return open_base(self.state_dir, make)
+        return open_base(self.state_dir, make, self.who.home)
 
     def logs(self, make: bool = True) -> Folder:
         if not self.site.log_dir:
             with self.state(make) as state:
                 return state.sub("logs", make)
-        return open_base(self.log_dir, make)
+        return open_base(self.log_dir, make, self.who.home)
 
     def log(self, tag: str) -> str:
         """Path of the job's log."""

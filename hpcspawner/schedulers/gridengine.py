@@ -90,12 +90,12 @@ def submitted(cluster: Cluster, result: Result) -> Submitted:
         return Accepted(accepted.group(1), " ".join(result.err.split()))
     if result.code is None or not re.search(r"Unable to (run job|read script)", said):
         return Unknown(said or "qsub did not answer")
-    text = re.sub(r"^.*?Unable to run job: (?:job rejected: |error: )?(.*?)\s*(?:Exiting\.)?\Z", r"\1", said)
+    why = re.sub(r"^.*?Unable to run job: (?:job rejected: |error: )?(.*?)\s*(?:Exiting\.)?\Z", r"\1", said)
     if _DOWN.search(said):
         # Nothing listened; where the line broke later, the job may be there.
         refused = "Connection refused" in said
-        return Refused("the scheduler can't be reached: " + text) if refused else Unknown(said)
-    return Refused(text)
+        return Refused("the scheduler can't be reached: " + why) if refused else Unknown(said)
+    return Refused(why)
 
 
 def query(cluster: Cluster, ids: Sequence[str], users: Sequence[str]) -> Command:

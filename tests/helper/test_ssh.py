@@ -132,7 +132,7 @@ async def test_another_host_key_than_the_pinned_one_is_refused(host: SubmitHost,
     other = (host.folder / "other.pub").read_text().split()
     known = host.folder / "known"
     known.write_text(f"{known.read_text().split()[0]} {other[0]} {other[1]}\n")
-    with pytest.raises(HelperError, match="does not show the key that .*/known has for it") as caught:
+    with pytest.raises(HelperError, match=r"does not show the key that .*/known has for it") as caught:
         await host.helpers(hub).call("query", "alice", ids=["1"])
     assert caught.value.kind == "unavailable"
 

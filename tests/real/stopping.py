@@ -55,14 +55,10 @@ class Stopping:
         until((self.folder / "met").exists, "the command stops")
         return psutil.Process(int((self.folder / "met").read_text()))
 
-    def release(self, command: psutil.Process) -> None:
-        """Lets it go on; does not wait."""
-        (self.folder / "go").touch()
-
     def finish(self, command: psutil.Process) -> None:
         """Lets it go on to its end, and the helper that started it too."""
         waiting = _chain(command)
-        self.release(command)
+        (self.folder / "go").touch()
         psutil.wait_procs(waiting, timeout=60)
 
 

@@ -61,7 +61,8 @@ def _printed(channel: websocket.WebSocket, asked: str) -> str:
 
 def shell(command: str) -> str:
     """A cell that runs a shell command and prints what it prints."""
-    return f"import subprocess; r = subprocess.run({command!r}, shell=True, capture_output=True, text=True); print(r.stdout, r.stderr)"
+    run = f"subprocess.run({command!r}, shell=True, capture_output=True, text=True)"
+    return f"import subprocess; r = {run}; print(r.stdout, r.stderr)"
 
 
 def test_srun_reaches_both_nodes_of_the_job(hub: Hub) -> None:

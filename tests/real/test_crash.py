@@ -20,7 +20,7 @@ from .conftest import Hubs, job_facts, squeue
 from .hub import REPOSITORY, Hub, until
 from .stopping import Stopping
 
-pytestmark = [pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.strict_too, pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
 
 STUB = {"profile": "stub"}
 PROFILE = """

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from .fakeplaces import Fake
 from .hub import Hub, listening, until
-from .places import PLACES, Fake, Place
+from .place import Place
+from .places import PLACES
 
 pytestmark = [pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
 

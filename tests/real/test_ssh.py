@@ -19,7 +19,7 @@ from . import manyservers as many
 from .conftest import HELPERS, Hubs, job_facts, squeue, sudoers
 from .hub import Hub, free_port, until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.strict_too, pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
 
 ACCOUNT = "hpcsubmit"
 MEMBER = {"profile": "member"}
