@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from batchspawner.api import BatchSpawnerAPIHandler  # registers itself; install() takes its place
@@ -109,13 +110,41 @@ def _made_for(user: Any, spawner: Any, token: Any, held: Any) -> bool:
 async def addresses(body: Any) -> tuple[str, ...]:
     """What the host of a report resolves to, for report.judge; empty where it resolves to nothing or is no text."""
     host = body.get("host") if isinstance(body, dict) else None
-    if not isinstance(host, str) or not host or len(host) > 253:
+    return await _looked_up(host) if isinstance(host, str) else ()
+
+
+async def hubs_own(found: Sequence[str], nodes: Sequence[str]) -> frozenset[str]:
+    """Those of the addresses that are this machine's, for report.judge; none where a node of the job is this machine.
+
+    Networks of nodes often hold the hub too: a job must not lead its route to what else listens here.
+    """
+    own = frozenset(address for address in found if _is_own(address))
+    if not own or socket.gethostname().split(".")[0] in {node.split(".")[0] for node in nodes}:
+        return frozenset()
+    for node in nodes:
+        own -= frozenset(await _looked_up(node))
+    return own
+
+
+async def _looked_up(host: str) -> tuple[str, ...]:
+    if not host or len(host) > 253:
         return ()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ()
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _is_own(address: str) -> bool:
+    """What this machine sends to its own addresses has them as its source too. Nothing is sent."""
+    address = address.removeprefix("::ffff:")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+            return bool(probe.getsockname()[0] == address)
+    except OSError:
+        return False
 
 
 def install() -> None:

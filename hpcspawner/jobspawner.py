@@ -134,6 +134,11 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         """The queue of the job's cluster; None where the cluster has left the site file."""
         return self.fleet.queues.get(self._cluster)
 
+    @property
+    def owner_key(self) -> str:
+        """What the queue's journal calls this server: user/server."""
+        return f"{self.user.name}/{self.name}"
+
     def entry(self) -> Entry | None:
         """What the queue knows of the job, from memory."""
         queue = self.queue
@@ -150,7 +155,9 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         if not self.tag or queue is None:
             return 404, "no job of this server is expected to report"
         try:
-            verdict = report.judge(body, await self._expected(queue, body), await callback.addresses(body))
+            expected, found = await self._expected(queue, body), await callback.addresses(body)
+            hubs_own = await callback.hubs_own(found, expected.nodes)
+            verdict = report.judge(body, expected, found, hubs_own)
         except report.ReportError as error:
             self.log.warning("Report for %s refused: %s", self._log_name, error)
             return error.status, str(error)

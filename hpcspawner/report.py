@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from . import REPORT_PROTOCOL
@@ -76,15 +76,18 @@ class Expected:
     """A site's own batch script runs batchspawner-singleuser, whose report is only {"port": number}."""
 
 
-def judge(report: Any, expected: Expected, addresses: Sequence[str] = ()) -> New | Same | Changed:
+def judge(
+    report: Any, expected: Expected, addresses: Sequence[str] = (), own: Collection[str] = ()
+) -> New | Same | Changed:
     """What the report means. Raises ReportError.
 
     addresses: what the reported host name resolves to, where the caller looked it up. They are needed for names where
     the site names node_networks; of other names, they only show those that lead to the hub itself.
+    own: those of the addresses that are the hub's own machine's.
     """
     place = _read(report, expected)
     _check_port(place.port, expected)
-    _check_host(place.host, expected, addresses)
+    _check_host(place.host, expected, addresses, own)
     return _compare(place, expected)
 
 
@@ -150,7 +153,7 @@ def _check_port(port: int, expected: Expected) -> None:
         raise ReportError(403, f"port: {port} is below 1024")
 
 
-def _check_host(host: str, expected: Expected, addresses: Sequence[str]) -> None:
+def _check_host(host: str, expected: Expected, addresses: Sequence[str], hubs: Collection[str]) -> None:
     literal = _address(host)
     if literal is None and (len(host) > 253 or not _NAME.match(host) or _is_number(host.split(".")[-1])):
         raise ReportError(400, f"host: {_short(host)} is neither a host name nor an address")
@@ -161,7 +164,7 @@ def _check_host(host: str, expected: Expected, addresses: Sequence[str]) -> None
     # A node may be the hub's own machine, whose name Debian gives a loopback address: believed of the very name that
     # the scheduler says, never of a name to which a user could add a domain.
     if literal is not None or not any(host in (node.lower(), node.lower().split(".")[0]) for node in expected.nodes):
-        own = own or any(_stays_here(address) for address in found)
+        own = own or any(_stays_here(address) or str(address) in hubs for address in found)
     if own and not expected.local:
         raise ReportError(403, f"host: {host} is no address of a node that others can reach")
     _check_node(host, literal is not None, found, expected)

@@ -117,7 +117,8 @@ class Dask:
     max_cores: int = _f("Most cores of one user's workers, all clusters together; 0: any number.", 0)
     idle_timeout: int = _f("Seconds without work after which a cluster ends; 0: never.", 1800)
     start_timeout: int = _f(
-        "Seconds from the start of a job until its scheduler or worker must work; time in the queue does not count.", 300
+        "Seconds from the start of a job until its scheduler or worker must work; waiting in the queue does not count.",
+        300,
     )
     scheduler_cores: int = _f("Cores of the job of a Dask scheduler.", 1)
     scheduler_memory: int = _f("Memory of the job of a Dask scheduler.", 2048)

@@ -56,6 +56,7 @@ class HPCBackend(DBBackendBase):  # type: ignore[misc]
         self.fleet = Fleet(sitefile.read(self.site), Path(self.state_directory), self.log)
         self.fleet.on_change = self._job_changed
         self.begun = time.time()
+        self._closed: dict[str, frozenset[str]] = {}
         self.batch = Batch(self)
         self.schedulers = SchedulerJobs(self)
         self.workers = WorkerJobs(self)
@@ -190,6 +191,7 @@ class HPCBackend(DBBackendBase):  # type: ignore[misc]
         for entry in found:
             queue.keep(entry.tag)
         self.workers.forget(cluster)
+        self._closed.pop(cluster.name, None)
 
     async def _cluster_to_closing(self, cluster: Cluster) -> None:
         # All workers in one transaction: the jobs end together in do_stop_cluster.
@@ -226,7 +228,9 @@ class HPCBackend(DBBackendBase):  # type: ignore[misc]
         count = msg["count"] if most is None else min(msg["count"], most)
         if count != cluster.count:
             update["count"] = count
-        decision = judge(list(cluster.workers.values()), msg, count)
+        closed_before = self._closed.get(cluster.name, frozenset())
+        self._closed[cluster.name] = frozenset(msg["closed_workers"])
+        decision = judge(list(cluster.workers.values()), msg, count, closed_before)
         if update:
             self.db.update_cluster(cluster, **update)
         if update or count > len(cluster.active_workers()):

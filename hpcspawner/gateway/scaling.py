@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from dask_gateway_server.backends.db_base import JobStatus, Worker
@@ -30,8 +30,14 @@ class Decision:
     """To be stopped, and whether that counts as a failure."""
 
 
-def judge(workers: Iterable[Worker], message: Mapping[str, Any], count: int) -> Decision:
-    """count: workers wanted, within the user's limits."""
+def judge(
+    workers: Iterable[Worker], message: Mapping[str, Any], count: int, closed_before: Set[str] = frozenset()
+) -> Decision:
+    """count: workers wanted, within the user's limits. closed_before: names that the last heartbeat said are closed.
+
+    A worker that its own nanny starts again (Client.restart, too much memory) is closed for a moment: it has failed
+    once two heartbeats say so. Where its job has ended, the batch system tells earlier.
+    """
     active, closing, closed = (set(message[name]) for name in ("active_workers", "closing_workers", "closed_workers"))
     made = Decision()
     pending: list[Worker] = []
@@ -44,7 +50,10 @@ def judge(workers: Iterable[Worker], message: Mapping[str, Any], count: int) -> 
             if worker.name in closing:
                 made.closing.append(worker)
         elif worker.name in closed:
-            made.stopped.append((worker, JobStatus.STOPPED if worker.close_expected else JobStatus.FAILED))
+            if worker.close_expected:
+                made.stopped.append((worker, JobStatus.STOPPED))
+            elif worker.name in closed_before:
+                made.stopped.append((worker, JobStatus.FAILED))
         elif worker.status in (JobStatus.CREATED, JobStatus.SUBMITTED) and worker.is_active():
             pending.append(worker)
     surplus = len(active) + len(pending) - count

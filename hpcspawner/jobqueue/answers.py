@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,18 +30,42 @@ def status(given: Any) -> JobStatus:
             raise Garbled(f"{key} of a job's status is no text")
     for key in _TIMES:
         time = values.get(key)
-        if time is not None and (isinstance(time, bool) or not isinstance(time, (int, float))):
+        if time is not None and moment(time) is None:
             raise Garbled(f"{key} of a job's status is no time")
     if not values.get("id") or "state" not in values:
         raise Garbled("a job's status has no id or no state")
     # A state that only a newer helper knows is unknown, never ended.
-    values["state"] = _STATES.get(values["state"], JobState.UNKNOWN)
-    values["outcome"] = _OUTCOMES.get(values["outcome"], Outcome.UNKNOWN) if values.get("outcome") else None
+    values["state"] = _STATES.get(str(values["state"]), JobState.UNKNOWN)
+    values["outcome"] = _OUTCOMES.get(str(values["outcome"]), Outcome.UNKNOWN) if values.get("outcome") else None
+    values["reason"] = spoken(values.get("reason", ""))
     nodes = values.get("nodes", ())
     if not isinstance(nodes, (list, tuple)) or not all(isinstance(node, str) for node in nodes):
         raise Garbled("nodes of a job's status are no list of texts")
     values["nodes"] = tuple(nodes)
     return JobStatus(**values)
+
+
+def moment(value: Any) -> float | None:
+    """Seconds since the epoch; None for what is no time, as JSON's NaN, Infinity and numbers of a thousand digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value) if abs(value) < 1e11 else None
+
+
+def spoken(text: str, most: int = 500) -> str:
+    """A text that users or schedulers wrote, as part of one line: it must not look like lines of our own in a log."""
+    return shown(" ".join(text.split()), most)
+
+
+def shown(text: str, most: int = 1000) -> str:
+    """One line of a job's log without control characters."""
+    return "".join(mark if mark.isprintable() or mark == "\t" else " " for mark in text[:most])
+
+
+def lines(given: Any, most: int = 500) -> tuple[str, ...]:
+    """The last of these lines of text; nothing where it is no list."""
+    found = [line for line in given if isinstance(line, str)] if isinstance(given, list) else []
+    return tuple(shown(line) for line in found[-most:])
 
 
 def jobs(answer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -12,7 +12,8 @@ from .. import schedulers
 from ..job import JobState, JobStatus, Outcome
 from ..sitemodel import ClusterSite
 
-_ELEMENT = re.compile(r"([0-9]+)(?:_([0-9]+)|\[([0-9]+)\])\Z")
+# 123_4, 123[4] and 123.4
+_ELEMENT = re.compile(r"([0-9]+)[_.\[]([0-9]+)\]?\Z")
 
 _FIRST = (
     JobState.PENDING,
@@ -54,7 +55,7 @@ class Part:
 
 
 def base(id: str) -> str:
-    """The id of the array: 123 of 123_4 and 123[4]."""
+    """The id of the array: 123 of 123_4, 123[4] and 123.4."""
     found = _ELEMENT.match(id)
     return found.group(1) if found else id
 
@@ -71,7 +72,7 @@ def gather(jobs: Mapping[str, Any], ids: set[str]) -> dict[str, dict[int, Any]]:
         for id, row in jobs.items():
             match = _ELEMENT.match(id)
             if match and match.group(1) in ids:
-                found.setdefault(match.group(1), {})[int(match.group(2) or match.group(3))] = row
+                found.setdefault(match.group(1), {})[int(match.group(2))] = row
     return found
 
 

@@ -92,7 +92,7 @@ def judge(sight: Sight, look: Look, rules: Rules, *, tag: str, user: str, ending
     status = look.status
     if status is not None and belongs(tag, user, sight.named, status):
         finding = Finding.SEEN if status.state.lives else Finding.ENDED
-        if sight.seen and sight.named and not sight.misses:
+        if sight.seen and sight.named and not sight.misses and sight.missing_since is None:
             return finding, sight
         # A look as the owner at a job that the hub's answers lack: the site hides it from the hub.
         hidden = look.view == OWNER and sight.view == HUB and (sight.misses or not sight.seen)

@@ -49,20 +49,19 @@ CAUSES: Mapping[str, Outcome] = {"walltime": Outcome.TIMEOUT, "memory": Outcome.
 def of_record(record: Mapping[str, Any], entry: Entry) -> Ending:
     """The Ending that the end record of the in-job wrapper makes."""
     code, signal = answers.number(record, "exit_code"), answers.number(record, "signal")
-    reason, ended = answers.text(record, "reason"), record.get("ended")
+    reason = answers.spoken(answers.text(record, "reason"))
     failed = bool(code) or bool(signal)
     outcome = CAUSES.get(answers.text(record, "cause")) or (Outcome.FAILED if failed else Outcome.COMPLETED)
     if outcome is Outcome.FAILED and entry.cancel_wanted:
         outcome = Outcome.CANCELLED
-    lines = record.get("lines")
     return Ending(
         outcome,
         _proper(reason) or sentence(outcome, code, signal, ""),
         "end record",
         code,
         signal,
-        float(ended) if isinstance(ended, (int, float)) else None,
-        tuple(line for line in lines if isinstance(line, str)) if isinstance(lines, list) else (),
+        answers.moment(record.get("ended")),
+        answers.lines(record.get("lines")),
         entry.log,
     )
 
@@ -171,8 +170,7 @@ class Postmortem:
         except TROUBLE as error:
             self.desk.log.info("The log of %s cannot be read: %s", entry.tag, words(error))
             return dataclasses.replace(shown or _living(entry), log=entry.log)
-        log, path = answer.get("log"), answers.text(answer, "path") or entry.log
-        read = tuple(line for line in log if isinstance(line, str)) if isinstance(log, list) else ()
+        read, path = answers.lines(answer.get("log")), answers.text(answer, "path") or entry.log
         detail = of_status(status, "accounting") if status is not None and not status.state.lives else None
         if not entry.ended:
             return dataclasses.replace(_living(entry), lines=read or (record.lines if record else ()), log=path)

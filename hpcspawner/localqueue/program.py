@@ -21,7 +21,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import turn
-from .store import QueueError, Store, default_folder, is_id, order, write_json
+from .store import QueueError, Store, default_folder, is_id, write_json
 
 Json = Dict[str, Any]
 
@@ -67,12 +67,26 @@ def query(request: Json) -> Json:
 
 
 def _shown(seen: turn.Seen) -> Json:
-    wanted = ("name", "cores", "memory", "walltime", "submitted", "partition", "account")
-    out = {key: seen.job.get(key) for key in wanted}
+    out: Json = {key: _text(seen.job.get(key)) for key in ("name", "partition", "account")}
+    out.update(cores=seen.cores, memory=seen.memory, walltime=_number(seen.job.get("walltime")))
     out.update(id=seen.id, uid=seen.uid, user=_user_name(seen.uid), state=seen.state)
-    out["started"] = seen.end.get("started", seen.run.get("started"))
-    out["end"] = seen.end
+    out.update(submitted=_number(seen.job.get("submitted")))
+    out["started"] = _number(seen.end.get("started", seen.run.get("started")))
+    out["end"] = {key: _text(seen.end[key]) for key in ("outcome", "reason") if seen.end.get(key)}
+    out["end"].update({key: _number(seen.end.get(key)) for key in ("exit_code", "signal", "ended") if key in seen.end})
     return out
+
+
+# Records are their owners' texts: whatever one user writes there, the others' jobs must be shown.
+
+
+def _text(value: Any) -> str:
+    return value[:1000] if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> Any:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if known and abs(value) < 1e11 else None
 
 
 def _user_name(uid: int) -> str:
@@ -147,7 +161,7 @@ def submit(request: Json) -> Json:
     store.forget(time.time() - request.get("keep", 86400))
     array = request.get("array")
     with store.locked():
-        number = str(1 + max((order(id)[0] for id in store.ids()), default=0))
+        number = store.next_number()
         ids = [number] if array is None else ["{}_{}".format(number, at) for at in range(array[0], array[1] + 1)]
         made = [(id, _make(store, id, job, request["script"])) for id in ids]
     for at, (id, alive) in enumerate(made):

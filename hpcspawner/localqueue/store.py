@@ -29,6 +29,7 @@ from typing import Any, Dict, Iterator, List, Optional
 _ID = re.compile(r"([1-9][0-9]{0,14})(?:_([0-9]{1,6}))?\Z")
 SHARED = "/var/lib/hpcspawner/localqueue"
 LOCK_SECONDS = 20.0
+_RECORD = 65_536
 
 
 class QueueError(ValueError):
@@ -107,6 +108,9 @@ class Store:
             raise QueueError("the queue's folder can't be used: {}".format(error)) from None
         if not stat.S_ISDIR(info.st_mode):
             raise QueueError("the queue's folder {} is not a folder".format(path))
+        if info.st_uid != os.geteuid() and info.st_uid >= 1000:
+            # Who owns a folder may exchange what lies in it, sticky or not: another's script for ours.
+            raise QueueError("the queue's folder {} belongs to another user (uid {})".format(path, info.st_uid))
         if info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
             raise QueueError("the queue's folder {} may be changed by anybody (chmod 1777 or 700)".format(path))
 
@@ -130,6 +134,19 @@ class Store:
         """All jobs, the oldest first."""
         return sorted((name for name in os.listdir(self.jobs) if is_id(name)), key=order)
 
+    def next_number(self) -> str:
+        """One more than the highest; to be called with the lock held.
+
+        Where somebody made a folder with the last number there is, what follows the highest number below counts.
+        """
+        used = sorted({order(id)[0] for id in self.ids()} | {0}, reverse=True)
+        taken = set(used)
+        free = (str(number + 1) for number in used if number + 1 not in taken)
+        found = next((number for number in free if is_id(number)), "")
+        if not found:
+            raise QueueError("the queue has no numbers left")
+        return found
+
     def owner(self, id: str) -> Optional[int]:
         """The uid that owns the job; None where there is no such job."""
         try:
@@ -148,11 +165,11 @@ class Store:
             return None
         with os.fdopen(handle, "rb") as file:
             info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode) or info.st_uid != owner or info.st_size > 1 << 20:
+            if not stat.S_ISREG(info.st_mode) or info.st_uid != owner or info.st_size > _RECORD:
                 return None
             try:
-                value = json.loads(file.read().decode("utf-8", "replace"))
-            except ValueError:
+                value = json.loads(file.read(_RECORD).decode("utf-8", "replace"))
+            except (ValueError, RecursionError):
                 return None
         return value if isinstance(value, dict) else None
 

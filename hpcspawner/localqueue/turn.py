@@ -32,7 +32,7 @@ class Seen:
 
 
 def _count(value: Any, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40 else default
 
 
 def see(store: Store, id: str) -> Optional[Seen]:

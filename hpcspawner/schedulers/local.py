@@ -163,7 +163,7 @@ def queried(cluster: Cluster, result: Result) -> Dict[str, JobStatus]:
     jobs = _answer(result).get("jobs")
     try:
         return {str(row["id"]): status(row) for row in jobs or ()}
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise SchedulerUnavailable("garbled answer of the local queue") from None
 
 

@@ -111,6 +111,6 @@ async def test_a_lost_submit_of_an_array_is_found_under_the_arrays_id(hub: Proce
 
 
 def test_ids_of_both_spellings_belong_to_their_array() -> None:
-    assert [base(id) for id in ("123", "123_4", "123[4]", "12+3")] == ["123", "123", "123", "12+3"]
-    rows = gather({"1_2": "a", "1[3]": "b", "11_1": "c", "1": "d"}, {"1"})
-    assert rows == {"1": {2: "a", 3: "b"}}
+    assert [base(id) for id in ("123", "123_4", "123[4]", "123.4", "12+3")] == ["123"] * 4 + ["12+3"]
+    rows = gather({"1_2": "a", "1[3]": "b", "1.4": "e", "11_1": "c", "1": "d"}, {"1"})
+    assert rows == {"1": {2: "a", 3: "b", 4: "e"}}

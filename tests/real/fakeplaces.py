@@ -154,9 +154,11 @@ class Cobalt(Fake):
     }  # fmt: skip
 
     def site(self) -> dict[str, str]:
+        found = super().site()
+        self.batch.set("qdel", "0.2")
         common = 'nodes: 1, walltime: "00:20:00", app: {default: stub}'
         return {
-            **super().site(),
+            **found,
             "small": f"partition: normal, account: {{}}, {common}",
             "never": f"partition: full, {common}",
         }

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,8 +158,11 @@ info = client.scheduler_info(n_workers=-1)["workers"]
 threads = {w["nthreads"] for w in info.values()}
 c.scale(2)
 until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2)
+client.restart()
+client.wait_for_workers(2, timeout=60)
 time.sleep(3)
-assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
+assert {w["name"] for w in client.scheduler_info(n_workers=-1)["workers"].values()} < {w["name"] for w in info.values()}
+assert client.submit(sum, [1, 2]).result() == 3
 answer([len({w["name"] for w in info.values()}), sorted(threads)])
 c.shutdown()
 """
@@ -284,4 +288,53 @@ answer(c.name)
 
 
 def running(gateway: GatewayServer, name: str) -> int:
-    return int(gateway.api("GET", f"/api/v1/clusters/{name}/state").json()["workers"].get("running", 0))
+    return int(state_of(gateway, name)["workers"].get("running", 0))
+
+
+def test_a_bad_start_waits_says_where_and_fails_no_cluster_that_works(place: Place, gateway: GatewayServer) -> None:
+    (name,) = gateway.program(
+        """
+c = gateway().new_cluster(partition="main", cores=1, memory="500M", shutdown_on_close=False)
+c.scale(1)
+c.get_client().wait_for_workers(1, timeout=60)
+answer(c.name)
+"""
+    )
+    first = arrays(place)
+    gateway.api("POST", f"/api/v1/clusters/{name}/scale", json={"count": 2})
+    second = until(lambda: arrays(place) - first, "another worker's job")
+    subprocess.run(["scancel", *second], check=True)
+    state = until(lambda: (found := state_of(gateway, name))["trouble"] and found, "the bad start is told")
+    assert "ended before its worker was ready" in state["trouble"]
+    assert state["workers"]["running"] == 1
+    until(lambda: running(gateway, name) == 2, "another try")
+    assert state_of(gateway, name)["trouble"] == ""
+    assert gateway.api("DELETE", f"/api/v1/clusters/{name}").status_code == 204
+    until(lambda: not place.jobs(), "squeue is empty")
+
+
+def test_limits_of_a_user_hold_for_scale_and_adapt(place: Place) -> None:
+    strict = place.gateway(
+        "limits", edit=lambda text: text.replace("max_clusters: 3", "max_clusters: 1, max_workers: 2")
+    )
+    found = strict.program(
+        """
+g = gateway()
+c = g.new_cluster(partition="gpu", cores=1, memory="500M", gpus=4, gpu_type="a100", shutdown_on_close=False)
+try:
+    g.submit()
+except Exception as error:
+    answer(str(error))
+c.adapt(5, 50)
+answer(c.name)
+"""
+    )
+    assert found[0] == "you may have 1 Dask clusters at one time, and 1 cluster runs; shut one down first"
+    until(lambda: sum(state_of(strict, found[1])["workers"].values()) == 2, "two workers")
+    assert strict.api("DELETE", f"/api/v1/clusters/{found[1]}").status_code == 204
+    until(lambda: not place.jobs(), "squeue is empty")
+
+
+def state_of(gateway: GatewayServer, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.api("GET", f"/api/v1/clusters/{name}/state").json()
+    return found

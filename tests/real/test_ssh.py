@@ -147,13 +147,12 @@ def far(hubs: Hubs) -> Iterator[tuple[Hub, SubmitHost]]:
     stub.write_text(many.STUB)
     for name in ("passwd", "group"):
         (folder / name).write_text(without_users(f"/etc/{name}"))
-    # sshd trusts no key below a folder that others can write.
-    keys = HELPERS / f"keys-{folder.name}"
     hosts: list[SubmitHost] = []
 
     def edit(text: str) -> str:
         helper = Path(re.search(r"helper: (\S+)}", text).group(1))  # type: ignore[union-attr]
-        hosts.append(SubmitHost(folder, keys, helper))
+        # Beside the helper: sshd trusts no list of keys below a folder that others can write.
+        hosts.append(SubmitHost(folder, helper.parent, helper))
         return text.replace("way: {kind: sudo, helper: ", way(hosts[0]))
 
     script = folder / "elsewhere"
@@ -171,7 +170,6 @@ def far(hubs: Hubs) -> Iterator[tuple[Hub, SubmitHost]]:
     finally:
         hub.close()
         hosts[0].stop()
-        shutil.rmtree(keys)
 
 
 @pytest.fixture(autouse=True)
