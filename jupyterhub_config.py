@@ -2,19 +2,18 @@
 
 The site decides nearly everything: clusters, profiles, limits, who may use what (docs/site-file.md). Choose it with
     HPCSPAWNER_SITE=/etc/hpcspawner/site.yaml      or the name of a preset: demo, rocket, iris, triton, thetagpu
-Without it the scheduler found on this machine is used, or, on 127.0.0.1 only, the demo site.
+Without it the scheduler found on this machine is asked for a first site file, kept in the state directory; without a
+scheduler it is the demo site, on 127.0.0.1 only.
 """
 
 import os
-from pathlib import Path
 
 from hpcspawner import hubconfig
 
 c = get_config()  # noqa: F821
 
 site = hubconfig.choose_site()
-state = Path(os.environ.get("HPCSPAWNER_STATE", "hpcspawner-state")).absolute()
-state.mkdir(mode=0o700, parents=True, exist_ok=True)
+state = hubconfig.state_directory()  # HPCSPAWNER_STATE
 
 # Servers are jobs ------------------------------------------------------------------------------------------------
 c.JupyterHub.spawner_class = "hpc"

@@ -17,7 +17,7 @@ from jupyterhub import orm, scopes
 from jupyterhub.apihandlers import default_handlers
 from jupyterhub.utils import maybe_future
 
-from .report import LIMIT, ReportError
+from .report import LIMIT, Known, ReportError
 
 PATTERN = r"/api/batchspawner"
 
@@ -107,23 +107,15 @@ def _made_for(user: Any, spawner: Any, token: Any, held: Any) -> bool:
     return token.client_id == "jupyterhub" and wanted in held and str(token.note or "").startswith("Server at ")
 
 
-async def addresses(body: Any) -> tuple[str, ...]:
-    """What the host of a report resolves to, for report.judge; empty where it resolves to nothing or is no text."""
+async def known(body: Any, nodes: Sequence[str]) -> Known:
+    """What the report's host and the job's nodes resolve to; empty where a name resolves to nothing or is no text."""
     host = body.get("host") if isinstance(body, dict) else None
-    return await _looked_up(host) if isinstance(host, str) else ()
-
-
-async def hubs_own(found: Sequence[str], nodes: Sequence[str]) -> frozenset[str]:
-    """Those of the addresses that are this machine's, for report.judge; none where a node of the job is this machine.
-
-    Networks of nodes often hold the hub too: a job must not lead its route to what else listens here.
-    """
-    own = frozenset(address for address in found if _is_own(address))
-    if not own or socket.gethostname().split(".")[0] in {node.split(".")[0] for node in nodes}:
-        return frozenset()
-    for node in nodes:
-        own -= frozenset(await _looked_up(node))
-    return own
+    found = await _looked_up(host) if isinstance(host, str) else ()
+    of_nodes = [address for node in nodes[:5] for address in await _looked_up(node)] if found else []
+    here = socket.gethostname().split(".")[0] in {node.split(".")[0] for node in nodes}
+    # Networks of nodes often hold the hub too: a job must not lead its route to what else listens here.
+    own = () if here else tuple(address for address in found if address not in of_nodes and _is_own(address))
+    return Known(found, tuple(of_nodes), own)
 
 
 async def _looked_up(host: str) -> tuple[str, ...]:

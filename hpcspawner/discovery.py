@@ -43,22 +43,28 @@ async def run(scheduler: str | None, python: str | None, hub_url: str) -> int:
     name = scheduler or _only(detected())
     if name is None:
         return 1
-    cluster = described(name)
+    try:
+        text, problems = await made(name, python, hub_url)
+    except HelperError as error:
+        print(f"hpcspawner discover: {name} does not answer: {error}", file=sys.stderr)
+        return 1
+    print(text, end="")
+    for problem in problems:
+        print(f"hpcspawner discover: {problem}", file=sys.stderr)
+    return 0
+
+
+async def made(scheduler: str, python: str | None = None, hub_url: str = "") -> tuple[str, tuple[str, ...]]:
+    """A site file's text, and what the scheduler did not tell; raises HelperError where it does not answer."""
+    cluster = described(scheduler)
     site = Site(name="discover", clusters={"main": ClusterSite(cluster=cluster, way=Way(kind="self"))})
     with tempfile.TemporaryDirectory() as directory:
         helpers = Helpers(site, "main", directory, None)
-        try:
-            answer = await helpers.call("inventory", "")
-        except HelperError as error:
-            print(f"hpcspawner discover: {name} does not answer: {error}", file=sys.stderr)
-            return 1
+        inventory = inventory_from(await helpers.call("inventory", ""))
     probed = helpers.probed or {}
     cluster = dataclasses.replace(cluster, version=probed.get("version", ""), family=probed.get("family", ""))
-    inventory = inventory_from(answer)
-    print(discover.discover(cluster, inventory, python or serverpython.find(os.environ), hub_url), end="")
-    for problem in inventory.problems:
-        print(f"hpcspawner discover: {problem}", file=sys.stderr)
-    return 0
+    text = discover.discover(cluster, inventory, python or serverpython.find(os.environ), hub_url)
+    return text, inventory.problems
 
 
 def _only(found: list[str]) -> str | None:

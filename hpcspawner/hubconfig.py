@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import pwd
 import shutil
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 from jupyterhub.app import JupyterHub
 from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
 
-from . import fleet, hubapi, sitechoice
+from . import discovery, fleet, hubapi, sitechoice
+from .run_as import HelperError
 
 TEMPLATES = str(Path(__file__).parent / "templates")
 
@@ -22,12 +24,38 @@ def choose_site() -> sitechoice.Chosen:
     """The site of HPCSPAWNER_SITE, a detected scheduler's, or the demo; ends the hub with the reason otherwise."""
     listen = urlsplit(os.environ.get("HPCSPAWNER_BIND_URL", "")).hostname or ""
     try:
-        chosen = sitechoice.choose(os.environ, shutil.which, os.getuid(), listen)
+        chosen = sitechoice.choose(os.environ, shutil.which, os.getuid(), listen, discovered_site)
     except sitechoice.NoSite as error:
         raise SystemExit(f"hpcspawner: {error}") from None
     for reason in chosen.reasons:
         print(f"hpcspawner: {reason}", flush=True)
     return chosen
+
+
+def state_directory() -> Path:
+    """HPCSPAWNER_STATE, made where it is missing; the hub keeps its database, journal and secrets there."""
+    path = Path(os.environ.get("HPCSPAWNER_STATE", "hpcspawner-state")).absolute()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def discovered_site(scheduler: str) -> str:
+    """Path of a site file made from what that scheduler says; once made it stays, and may be edited. Raises NoSite."""
+    path = state_directory() / "discovered-site.yaml"
+    if path.exists():
+        return str(path)
+    # In a thread: the hub's own loop runs while it reads its configuration.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            text, problems = pool.submit(lambda: asyncio.run(discovery.made(scheduler))).result()
+        except HelperError as error:
+            raise sitechoice.NoSite(
+                f"{sitechoice.VARIABLE} is not set; the commands of {scheduler} are on PATH, but don't answer: {error}"
+            ) from None
+    for problem in problems:
+        print(f"hpcspawner: {problem}", flush=True)
+    path.write_text(text)
+    return str(path)
 
 
 def proxy_command() -> list[str]:

@@ -155,9 +155,8 @@ class JobSpawner(BatchSpawnerBase):  # type: ignore[misc]
         if not self.tag or queue is None:
             return 404, "no job of this server is expected to report"
         try:
-            expected, found = await self._expected(queue, body), await callback.addresses(body)
-            hubs_own = await callback.hubs_own(found, expected.nodes)
-            verdict = report.judge(body, expected, found, hubs_own)
+            expected = await self._expected(queue, body)
+            verdict = report.judge(body, expected, await callback.known(body, expected.nodes))
         except report.ReportError as error:
             self.log.warning("Report for %s refused: %s", self._log_name, error)
             return error.status, str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import REPORT_PROTOCOL
@@ -76,19 +76,31 @@ class Expected:
     """A site's own batch script runs batchspawner-singleuser, whose report is only {"port": number}."""
 
 
-def judge(
-    report: Any, expected: Expected, addresses: Sequence[str] = (), own: Collection[str] = ()
-) -> New | Same | Changed:
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What names led to when the caller looked them up just now."""
+
+    addresses: tuple[str, ...] = ()
+    """Of the reported host."""
+    nodes: tuple[str, ...] = ()
+    """Of the job's nodes, as far as this hub knows them by the scheduler's names."""
+    own: tuple[str, ...] = ()
+    """Those of the host's addresses that are the hub's own machine's, where that is no node of the job."""
+
+
+_NOTHING = Known()
+
+
+def judge(report: Any, expected: Expected, known: Known = _NOTHING) -> New | Same | Changed:
     """What the report means. Raises ReportError.
 
-    addresses: what the reported host name resolves to, where the caller looked it up. They are needed for names where
-    the site names node_networks; of other names, they only show those that lead to the hub itself.
-    own: those of the addresses that are the hub's own machine's.
+    known: needed for names where the site names node_networks, and for names with a domain that the scheduler does not
+    say; of other names, it only shows those that lead to the hub itself.
     """
     place = _read(report, expected)
     _check_port(place.port, expected)
-    _check_host(place.host, expected, addresses, own)
-    return _compare(place, expected)
+    _check_host(place.host, expected, known)
+    return _compare(dataclasses.replace(place, host=_pinned(place.host, expected, known)), expected)
 
 
 def _read(report: Any, expected: Expected) -> Place:
@@ -153,28 +165,28 @@ def _check_port(port: int, expected: Expected) -> None:
         raise ReportError(403, f"port: {port} is below 1024")
 
 
-def _check_host(host: str, expected: Expected, addresses: Sequence[str], hubs: Collection[str]) -> None:
+def _check_host(host: str, expected: Expected, known: Known) -> None:
     literal = _address(host)
     if literal is None and (len(host) > 253 or not _NAME.match(host) or _is_number(host.split(".")[-1])):
         raise ReportError(400, f"host: {_short(host)} is neither a host name nor an address")
-    found = [literal] if literal else [x for x in map(_address, addresses) if x is not None]
+    found = [literal] if literal else [x for x in map(_address, known.addresses) if x is not None]
     own = host == "localhost" or host.endswith(".localhost")
     if expected.local and (own or (literal is not None and literal.is_loopback)):
         return
     # A node may be the hub's own machine, whose name Debian gives a loopback address: believed of the very name that
     # the scheduler says, never of a name to which a user could add a domain.
     if literal is not None or not any(host in (node.lower(), node.lower().split(".")[0]) for node in expected.nodes):
-        own = own or any(_stays_here(address) or str(address) in hubs for address in found)
+        own = own or any(_stays_here(address) or str(address) in known.own for address in found)
     if own and not expected.local:
         raise ReportError(403, f"host: {host} is no address of a node that others can reach")
-    _check_node(host, literal is not None, found, expected)
+    _check_node(host, literal is not None, found, expected, known)
 
 
 def _stays_here(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
 
 
-def _check_node(host: str, literal: bool, found: Sequence[Any], expected: Expected) -> None:
+def _check_node(host: str, literal: bool, found: Sequence[Any], expected: Expected, known: Known) -> None:
     networks = [ipaddress.ip_network(text, strict=False) for text in expected.cluster.node_networks]
     inside = bool(found) and all(any(_within(address, net) for net in networks) for address in found)
     if networks and inside:
@@ -188,6 +200,29 @@ def _check_node(host: str, literal: bool, found: Sequence[Any], expected: Expect
         raise ReportError(503, "the job's nodes are not known yet; try again")
     if not any(is_node(host, node, expected.cluster.address) for node in expected.nodes):
         raise ReportError(403, f"host: {host} is no node of the job, which has {', '.join(expected.nodes[:5])}")
+    if _has_a_domain_of_its_own(host, expected) and not (found and {str(x) for x in found} <= set(known.nodes)):
+        # node1.evil.example is anybody's.
+        raise ReportError(403, f"host: {host} does not lead to the job's node; the site may name node_networks")
+
+
+def _has_a_domain_of_its_own(host: str, expected: Expected) -> bool:
+    """Whether the job, and neither scheduler nor site, chose the domain: its owner may lead the name anywhere."""
+    if "." not in host or _address(host) is not None:
+        return False
+    rule = expected.cluster.address
+    nodes = [node.lower().rstrip(".") for node in expected.nodes]
+    if "{" in rule:
+        made = (rule.lower().replace("{node}", x.split(".")[0]).replace("{fqdn}", x) for x in nodes)
+        return host not in made
+    return host not in nodes
+
+
+def _pinned(host: str, expected: Expected, known: Known) -> str:
+    """A name that may lead elsewhere tomorrow is replaced by the address that was judged."""
+    if expected.local or not _has_a_domain_of_its_own(host, expected):
+        return host
+    found = sorted((x for x in map(_address, known.addresses) if x is not None), key=lambda x: (x.version, int(x)))
+    return str(found[0]) if found else host
 
 
 def is_node(host: str, node: str, rule: str) -> bool:

@@ -42,7 +42,7 @@ class HelperError(Exception):
         self.path = path
 
 
-_MOST = 64 * 1024 * 1024
+MOST = 64 * 1024 * 1024
 """Bytes of an answer, some hundred thousand jobs. A helper runs as the user: it must not fill the hub's memory."""
 
 _OWN_SITE = frozenset({"self", "root"})
@@ -280,7 +280,7 @@ async def _answer(process: asyncio.subprocess.Process, data: bytes) -> bytes:
     parts, size = [], 0
     while part := await process.stdout.read(65_536):
         size += len(part)
-        if size > _MOST:
+        if size > MOST:
             return b""
         parts.append(part)
     await process.wait()

@@ -48,8 +48,8 @@ def choose(
 ) -> Chosen:
     """The site for a hub with this environment, user id and address that it is to listen on ('': not set).
 
-    path_lookup is shutil.which. discovered makes a site file for a scheduler that was detected and returns its path;
-    without it a detected scheduler asks the admin for a file. Raises NoSite.
+    path_lookup is shutil.which. discovered makes a site file for a scheduler that was detected and returns its path, or
+    raises NoSite; without it a detected scheduler asks the admin for a file. Raises NoSite.
     """
     given = environ.get(VARIABLE, "").strip()
     if given:
@@ -65,7 +65,9 @@ def choose(
                 f"{reason} Write a first site file with `hpcspawner discover > site.yaml`, read it, "
                 f"and start again with {VARIABLE}=./site.yaml"
             )
-        return _chosen(discovered(name), uid, hub_ip, [reason])
+        path = discovered(name)
+        made = f"The site file is {path}, made from what it said: read and edit it, or name your own with {VARIABLE}."
+        return _chosen(path, uid, hub_ip, [reason, made])
     if not loopback(hub_ip):
         raise NoSite(
             f"{VARIABLE} is not set and no scheduler is on PATH; the demo site is for 127.0.0.1 only, not {hub_ip}. "

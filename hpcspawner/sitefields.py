@@ -1,8 +1,7 @@
 """The 'fields' of a site file: what a profile, a partition or the whole site allows for single options.
 
-    cores: 4                            the user gets 4 and is not asked
-    cores: [1, 2, 4]                    one of these; the first is the default
-    cores: {default: 2, min: 1, max: 8}
+`cores: 4`: the user gets 4 and is not asked. `cores: [1, 2, 4]`: one of these; the first is the default.
+`cores: {default: 2, min: 1, max: 8}`: asked for, within limits.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from hpcspawner import callback
-from hpcspawner.report import ReportError
+from hpcspawner.report import Known, ReportError
 
 
 class Server(Spawner):  # type: ignore[misc]
@@ -229,9 +230,17 @@ async def test_a_refusal_goes_back_with_its_status_and_words(hub: Hub) -> None:
 
 
 async def test_a_host_is_looked_up_and_nonsense_is_not() -> None:
-    assert "127.0.0.1" in await callback.addresses({"host": "localhost"})
+    assert "127.0.0.1" in (await callback.known({"host": "localhost"}, ())).addresses
     for body in ({"host": "no-such-host.invalid"}, {"host": 5}, {"host": "x" * 300}, {"host": "a..b"}, [], None):
-        assert await callback.addresses(body) == ()
+        assert await callback.known(body, ("localhost",)) == Known()
+
+
+async def test_the_hubs_own_addresses_are_told_apart_from_those_of_the_jobs_nodes() -> None:
+    mine = {"host": "127.0.0.1"}
+    assert (await callback.known(mine, ("no-such-host.invalid",))).own == ("127.0.0.1",)
+    assert (await callback.known(mine, ("localhost",))).own == ()
+    assert (await callback.known(mine, (socket.gethostname(),))).own == ()
+    assert (await callback.known({"host": "192.0.2.1"}, ())).own == ()
 
 
 def test_the_endpoint_takes_the_place_of_batchspawners() -> None:

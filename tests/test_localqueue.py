@@ -472,3 +472,69 @@ def test_an_orphan_record_never_makes_root_kill_a_foreign_process(shared: Queue)
         victim.kill()
         victim.wait()
         shutil.rmtree(folder)
+
+
+def forge(queue: Queue, id: str, *, user: str = "bob", **files: Any) -> None:
+    """A job's folder that a user made by hand."""
+    folder = Path(queue.cluster.environment["HPCSPAWNER_LOCALQUEUE"]) / "jobs" / id
+    folder.mkdir()
+    for name, value in files.items():
+        (folder / f"{name}.json").write_text(value if isinstance(value, str) else json.dumps(value))
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+
+
+HUGE = "9" * 400
+FORGED = [
+    "[" * 60_000,
+    '{"name": ["x"], "cores": -5, "memory": true, "walltime": Infinity, "submitted": NaN}',
+    f'{{"name": "{"x" * 60_000}", "walltime": {HUGE}, "submitted": {HUGE}, "cores": {HUGE}}}',
+    '{"name": "\\ud800", "partition": {}, "account": [[]], "submitted": "yesterday"}',
+]
+
+
+@pytest.mark.other_user
+def test_no_record_of_a_user_hides_the_jobs_of_others(shared: Queue) -> None:
+    mine = shared.submit("sleep", "1000", user="alice", output="")
+    for number, text in enumerate(FORGED):
+        forge(shared, str(100 + number), job=text, run='{"started": 1e999, "pid": -1}', end='{"ended": [], "signal": {}}')
+        forge(shared, str(200 + number), job={"name": "x"}, end=text, run=text)
+    assert shared.wait(mine, JobState.RUNNING).user == "alice"
+    assert {job.user for id, job in shared.all().items() if id != mine} == {"bob"}
+    assert max(len(job.name) for job in shared.all().values()) <= 1000
+
+
+@pytest.mark.other_user
+def test_a_record_in_anothers_job_or_of_another_user_does_not_count(shared: Queue) -> None:
+    mine = shared.submit("sleep", "1000", user="alice", output="")
+    shared.wait(mine, JobState.RUNNING)
+    folder = Path(shared.cluster.environment["HPCSPAWNER_LOCALQUEUE"]) / "jobs" / mine
+    for words in (["rm", "-rf", folder], ["mv", folder, f"{folder}0"], ["touch", folder / "end.json"]):
+        done = subprocess.run(["runuser", "-u", "bob", "--", *map(str, words)], capture_output=True, check=False)
+        assert done.returncode
+    assert shared.cancel(mine, user="bob") == {mine: False}
+    assert shared.status(mine).state is JobState.RUNNING
+    # Not even root's slip makes a stranger's file a record.
+    (folder / "end.json").write_text('{"outcome": "COMPLETED"}')
+    os.chown(folder / "end.json", pwd.getpwnam("bob").pw_uid, -1)
+    assert shared.status(mine).state is JobState.RUNNING
+    (folder / "end.json").unlink()
+
+
+@pytest.mark.other_user
+def test_the_last_number_taken_by_somebody_leaves_numbers(shared: Queue) -> None:
+    forge(shared, "9" * 15, job={"name": "x"})
+    first = shared.submit("true", user="alice", output="")
+    assert shared.wait(first, JobState.ENDED).user == "alice"
+    assert int(shared.submit("true", user="alice", output="")) == int(first) + 1
+
+
+@pytest.mark.other_user
+def test_a_folder_of_another_user_is_not_used(shared: Queue) -> None:
+    """Its owner could exchange a job's script, whatever the sticky bit says."""
+    folder = Path(shared.cluster.environment["HPCSPAWNER_LOCALQUEUE"])
+    os.chown(folder / "jobs", pwd.getpwnam("bob").pw_uid, -1)
+    refused = shared.try_submit("true", user="alice", output="")
+    assert isinstance(refused, Refused)
+    assert "belongs to another user" in refused.text
+    os.chown(folder / "jobs", 0, -1)

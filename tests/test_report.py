@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcspawner.job import Cluster
-from hpcspawner.report import Changed, Expected, New, ReportError, Same, is_node, judge
+from hpcspawner.report import Changed, Expected, Known, New, ReportError, Same, is_node, judge
 from hpcspawner.sitemodel import ClusterSite
 
 TAG = "jupyter-abcdef-aaaaaaaaaa"
@@ -34,9 +34,9 @@ def expected(**changes: Any) -> Expected:
     return Expected(**{"tag": TAG, "cluster": cluster, "nodes": ("node1",), **changes})
 
 
-def refusal(given: Any, known: Expected, addresses: tuple[str, ...] = ()) -> tuple[int, str]:
+def refusal(given: Any, known: Expected, addresses: tuple[str, ...] = (), **more: Any) -> tuple[int, str]:
     with pytest.raises(ReportError) as caught:
-        judge(given, known, addresses)
+        judge(given, known, Known(addresses, **more))
     return caught.value.status, caught.value.text
 
 
@@ -166,7 +166,7 @@ def test_before_the_nodes_are_known_the_job_is_asked_to_try_again() -> None:
 def test_an_address_in_a_network_of_the_nodes_needs_no_node_list() -> None:
     known = expected(nodes=(), node_networks=("10.1.0.0/16",))
     assert judge(report(host="10.1.2.3"), known).host == "10.1.2.3"
-    assert judge(report(host="node9"), known, ("10.1.2.3",)).host == "node9"
+    assert judge(report(host="node9"), known, Known(("10.1.2.3",))).host == "node9"
     assert refusal(report(host="10.2.0.1"), known)[0] == 403
 
 
@@ -176,14 +176,43 @@ def test_a_name_that_leads_out_of_the_networks_is_refused_though_it_looks_like_a
     assert refusal(report(host="node1"), known, ("10.1.0.1", "203.0.113.5"))[0] == 403
 
 
+@pytest.mark.parametrize("rule", ["fqdn", "{fqdn}"])
+def test_a_domain_that_the_job_chose_must_lead_to_the_node_and_is_replaced_by_its_address(rule: str) -> None:
+    """Whoever owns evil.example could lead node1.evil.example anywhere, today or after the hub has looked."""
+    known, there = expected(address=rule), ("10.1.0.7",)
+    assert refusal(report(host="node1.evil.example"), known, ("203.0.113.5",), nodes=there)[0] == 403
+    assert refusal(report(host="node1.evil.example"), known, (*there, "10.1.0.1"), nodes=there)[0] == 403
+    assert refusal(report(host="node1.evil.example"), known)[0] == 403
+    verdict = judge(report(host="node1.cluster"), known, Known(there, there))
+    assert verdict.url == "http://10.1.0.7:9001"
+    again = expected(address=rule, url=verdict.url)
+    assert type(judge(report(host="node1.cluster"), again, Known(there, there))) is Same
+    told = expected(address=rule, nodes=("node1.cluster",))
+    assert judge(report(host="node1.cluster"), told).host == "node1.cluster"
+
+
+def test_a_name_within_the_networks_cannot_lead_elsewhere_tomorrow() -> None:
+    known = expected(nodes=("node1",), node_networks=("10.1.0.0/16",))
+    assert judge(report(host="x.evil.example"), known, Known(("10.1.0.9", "10.1.0.7"))).host == "10.1.0.7"
+    assert judge(report(host="node1"), known, Known(("10.1.0.7",))).host == "node1"
+
+
+def test_the_hubs_own_address_is_refused_though_it_lies_in_the_networks() -> None:
+    known = expected(node_networks=("10.1.0.0/16",))
+    for host in ("10.1.0.1", "hub", "node1.cluster"):
+        assert refusal(report(host=host), known, ("10.1.0.1",), own=("10.1.0.1",))[0] == 403
+    # The scheduler itself says that the hub's machine is the job's node.
+    assert judge(report(), known, Known(("10.1.0.1",), own=("10.1.0.1",))).host == "node1"
+
+
 def test_a_name_that_leads_to_the_hub_itself_is_refused() -> None:
     assert refusal(report(host="node1.example.org"), expected(), ("127.0.0.1",))[0] == 403
     assert refusal(report(host="node1.example.org"), expected(), ("10.0.0.1", "169.254.169.254"))[0] == 403
 
 
 def test_a_node_that_is_the_hubs_own_machine_may_have_a_loopback_address() -> None:
-    assert judge(report(host="node1"), expected(), ("127.0.1.1",)).host == "node1"
-    assert judge(report(host="node1"), expected(nodes=("node1.cluster",)), ("127.0.1.1",)).host == "node1"
+    assert judge(report(host="node1"), expected(), Known(("127.0.1.1",))).host == "node1"
+    assert judge(report(host="node1"), expected(nodes=("node1.cluster",)), Known(("127.0.1.1",))).host == "node1"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,14 @@ def test_named_parts_can_be_merged() -> None:
     assert site.profiles["big"].idle == 5
 
 
+@pytest.mark.parametrize("tag", ["python/object/apply:os.system", "python/name:os.system", "python/object/new:os.system"])
+def test_tags_run_nothing(tag: str, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    with pytest.raises(sitefile.SiteError, match=r":1: "):
+        sitefile.read_text(changed("name: uni", f"name: !!{tag} ['touch {mark}']"))
+    assert not mark.exists()
+
+
 def test_an_entry_without_a_value_has_all_defaults() -> None:
     site = sitefile.read_text(changed("      gpu:\n", "      spare:\n      gpu:\n"))
     assert site.clusters["main"].partitions["spare"].rules == Rules()

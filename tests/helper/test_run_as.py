@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hpcspawner import ways
+from hpcspawner import run_as
 from hpcspawner.run_as import HelperError, Helpers
 from hpcspawner.sitemodel import Way
 from tests.helper.kit import PYTHON, FakeSlurm, make_site
@@ -70,6 +71,14 @@ async def test_an_answer_of_another_protocol_is_refused_in_words(tmp_path: Path)
     assert "the hub speaks protocol 1, the installed helper speaks 2" in str(error)
 
 
+@pytest.mark.parametrize("body", ["exec cat /dev/zero", "printf '[%.0s' $(seq 100000)"])
+async def test_no_answer_of_a_users_helper_fills_or_breaks_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr(run_as, "MOST", 1_000_000)
+    assert (await failure(helpers(tmp_path, body), "query")).kind == "unavailable"
+
+
 async def test_a_program_that_cannot_be_started_is_said_so(tmp_path: Path) -> None:
     way = Way(kind="sudo", sudo=str(tmp_path / "no-sudo"))
     error = await failure(Helpers(make_site(tmp_path, way=way), "main", tmp_path, LOG), "query")
@@ -80,7 +89,9 @@ async def test_a_program_that_cannot_be_started_is_said_so(tmp_path: Path) -> No
 async def test_after_its_time_a_helper_and_its_children_are_ended(tmp_path: Path) -> None:
     body = f"sleep 1000 & echo $! > {tmp_path}/pid; wait"
     await failure(helpers(tmp_path, body), "query", timeout=0.5)
-    assert gone(int((tmp_path / "pid").read_text()))
+    # Signalled with its parent; the system may take a moment.
+    while not gone(int((tmp_path / "pid").read_text())):
+        await asyncio.sleep(0.01)
 
 
 async def test_a_read_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:

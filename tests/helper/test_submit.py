@@ -271,6 +271,17 @@ def test_tail_shows_the_last_lines_without_terminal_codes(program: Path, site: S
     assert found["path"] == answer["log"]
 
 
+def test_of_a_huge_log_only_the_end_is_read(program: Path, site: Site, shared: Path) -> None:
+    tag = new_tag()
+    log = Path(result(submit(program, site, tag))["log"])
+    with log.open("wb") as file:
+        file.seek(1 << 40)
+        file.write(b"x" * 100_000 + b"\n<script>alert(1)</script>\n")
+    os.chown(log, pwd.getpwnam(ACTOR).pw_uid, -1)
+    found = result(ask(program, request("tail", ACTOR, site, tag=tag, id="", lines=500)))["log"]
+    assert found == ["x" * 1000, "<script>alert(1)</script>"]
+
+
 def test_a_log_that_is_a_link_is_not_read(program: Path, site: Site) -> None:
     tag = new_tag()
     log = Path(result(submit(program, site, tag))["log"])

@@ -131,6 +131,46 @@ def test_a_link_of_another_user_is_not_followed(program: Path, site: Site, share
     assert list(victim.iterdir()) == []
 
 
+def test_a_folder_above_that_another_user_can_move_is_refused(program: Path, site: Site, shared: Path) -> None:
+    """Whoever owns or may write a folder on the way could put programs of theirs in the place of the job's."""
+    deep = dataclasses.replace(site, state_dir=f"{shared}/x/{{user}}/state")
+    bob = pwd.getpwnam("bob")
+    (shared / "x").mkdir()
+    for mode in (0o777, 0o1777):
+        (shared / "x").chmod(mode)
+        os.chown(shared / "x", bob.pw_uid, bob.pw_gid)
+        kind, text = error(ask(program, request("submit", "alice", deep, **submit())))
+        assert (kind, text) == ("folder", f"{shared}/x belongs to another user (uid {bob.pw_uid})")
+    os.chown(shared / "x", 0, 0)
+    (shared / "x").chmod(0o777)
+    kind, text = error(ask(program, request("submit", "alice", deep, **submit())))
+    assert (kind, text) == ("folder", f"{shared}/x can be changed by other users: run chmod go-w or chmod +t on it")
+    assert list((shared / "x").iterdir()) == []
+    (shared / "x").chmod(0o1777)
+    assert result(ask(program, request("submit", "alice", deep, **submit())))["outcome"] == "accepted"
+
+
+IN_MOUNT = 'mount -t tmpfs -o "$0" none "$1"; shift; exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [("size=4k,mode=1777", "the file system is full"), ("ro,mode=1777", "the file system is read-only")],
+)
+def test_a_full_or_read_only_state_directory_is_told_with_path_and_cause(
+    program: Path, site: Site, shared: Path, slurm: FakeSlurm, options: str, words: str
+) -> None:
+    place = shared / "small"
+    place.mkdir()
+    there = dataclasses.replace(site, state_dir=f"{place}/{{user}}")
+    before = ("unshare", "--mount", "sh", "-c", IN_MOUNT, options, str(place))
+    kind, text = error(ask(program, request("submit", "alice", there, **submit()), *before))
+    assert kind == "folder"
+    assert text.endswith(words)
+    assert f"{place}/alice" in text
+    assert not [call for call in slurm.called("sbatch") if "--version" not in call]
+
+
 def test_another_users_log_is_not_shown(program: Path, site: Site, shared: Path) -> None:
     tag = new_tag()
     log = Path(result(ask(program, request("submit", "alice", site, **submit(tag))))["log"])

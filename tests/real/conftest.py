@@ -165,6 +165,19 @@ def job_facts(job: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in ran.stdout.split() if "=" in part)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One place after the other: pytest would mix those of tests that run on some places only, with a hub for each."""
+    at = [number for number, item in enumerate(items) if _place(item)]
+    for number, item in zip(at, sorted((items[number] for number in at), key=_place), strict=True):
+        items[number] = item
+
+
+def _place(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("place", "")) if callspec is not None else ""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_homes() -> Iterator[None]:
     """A strict site's homes are closed to everybody else, the hub's account included."""

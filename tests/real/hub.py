@@ -160,6 +160,10 @@ class Hub:
         self._process.kill()
         self._process.wait()
 
+    def ensure(self) -> Hub:
+        """Starts it where a test has left it dead, so that the next one is judged by itself."""
+        return self if self._process is not None and self._process.poll() is None else self.start()
+
     def restart(self) -> Hub:
         """A crash and a new start."""
         self.kill()

@@ -30,7 +30,7 @@ clusters:
     grace: 1
     command_timeout: 6
     submit_timeout: 6
-    lost_submit_limit: 60
+    lost_submit_limit: 15
 {cluster}
 free_choice: true
 profiles:

@@ -41,7 +41,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 @pytest.fixture
 def hub(place: Place) -> Iterator[Hub]:
+    place.hub.ensure()
     yield place.hub
+    place.hub.ensure()
     for user in ("alice", "bob"):
         answer = place.hub.call("GET", f"/users/{user}")
         for name in answer.json().get("servers", {}) if answer.ok else ():
@@ -179,6 +181,9 @@ def test_while_the_hub_is_away_one_job_reports_and_one_ends(place: Place, hub: H
 def test_cancelled_from_outside_while_waiting_ends_the_start_with_the_reason(place: Place, hub: Hub) -> None:
     hub.ask("alice", NEVER)
     job = hub.pending("alice")
+    until(
+        lambda: "wait" in " ".join(e.get("message", "") for e in hub.events("alice", patience=1)), "it is seen to wait"
+    )
     place.cancel(job)
     hub.stopped("alice")
     assert job in hub.failure("alice")

@@ -13,6 +13,7 @@ import pytest
 from hpcspawner import sitefile
 from tests.check.kit import Page
 
+from .conftest import Hubs, job_facts
 from .hub import USER_PYTHON
 
 pytestmark = [pytest.mark.slurm, pytest.mark.other_user, pytest.mark.flaky(reruns=1)]
@@ -54,3 +55,21 @@ def test_it_changes_when_a_partition_is_added(tmp_path: Path) -> None:
     limits = after.clusters["main"].partitions[name].fields
     assert (limits["walltime"].max, limits["walltime"].default, limits["nodes"].max) == (17 * 60, 7 * 60, 2)
     assert name in after.profiles
+
+
+def test_a_hub_without_a_site_file_asks_the_scheduler_that_it_finds_once(hubs: Hubs) -> None:
+    hub = hubs.slurm(account="", environment={"HPCSPAWNER_SITE": "", "SLURM_CONF": os.environ["SLURM_CONF"]}).start()
+    try:
+        assert hub.ask("alice", {"partition": "short", "cores": 2}).status_code in (201, 202)
+        hub.ready("alice")
+        facts = job_facts(hub.job("alice"))
+        assert (facts["Partition"], facts["NumCPUs"], facts["UserId"].split("(")[0]) == ("short", "2", "alice")
+        made = hub.directory / "state" / "discovered-site.yaml"
+        edited = made.read_text().replace("title: main", "title: Ours")
+        made.write_text(edited)
+        hub.restart()
+        assert made.read_text() == edited
+        hub.ready("alice")
+    finally:
+        hub.delete("alice")
+        hub.stopped("alice")
