@@ -497,7 +497,9 @@ FORGED = [
 def test_no_record_of_a_user_hides_the_jobs_of_others(shared: Queue) -> None:
     mine = shared.submit("sleep", "1000", user="alice", output="")
     for number, text in enumerate(FORGED):
-        forge(shared, str(100 + number), job=text, run='{"started": 1e999, "pid": -1}', end='{"ended": [], "signal": {}}')
+        forge(
+            shared, str(100 + number), job=text, run='{"started": 1e999, "pid": -1}', end='{"ended": [], "signal": {}}'
+        )
         forge(shared, str(200 + number), job={"name": "x"}, end=text, run=text)
     assert shared.wait(mine, JobState.RUNNING).user == "alice"
     assert {job.user for id, job in shared.all().items() if id != mine} == {"bob"}

@@ -94,7 +94,9 @@ def test_named_parts_can_be_merged() -> None:
     assert site.profiles["big"].idle == 5
 
 
-@pytest.mark.parametrize("tag", ["python/object/apply:os.system", "python/name:os.system", "python/object/new:os.system"])
+@pytest.mark.parametrize(
+    "tag", ["python/object/apply:os.system", "python/name:os.system", "python/object/new:os.system"]
+)
 def test_tags_run_nothing(tag: str, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     with pytest.raises(sitefile.SiteError, match=r":1: "):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +46,8 @@ def status(given: Any) -> JobStatus:
 
 def moment(value: Any) -> float | None:
     """Seconds since the epoch; None for what is no time, as JSON's NaN, Infinity and numbers of a thousand digits."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value) if abs(value) < 1e11 else None
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if known and abs(value) < 1e11 else None
 
 
 def spoken(text: str, most: int = 500) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from hpcspawner import ways
-from hpcspawner import run_as
+from hpcspawner import run_as, ways
 from hpcspawner.run_as import HelperError, Helpers
 from hpcspawner.sitemodel import Way
 from tests.helper.kit import PYTHON, FakeSlurm, make_site
